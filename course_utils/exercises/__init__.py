@@ -1,0 +1,115 @@
+"""Exercises, and checks that know the mistake.
+
+``check(f)`` looks a student's function up by its name, calls it, and returns a card: what holds, what does not, on
+which input, and what the answer suggests the student thought. ``check()`` sums up the notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from . import card as _card
+from .card import Card
+from .declare import Exercise
+from .judge import Finding, Verdict, judge
+from .run import call_all
+
+_verdicts: dict[str, Verdict] = {}
+
+
+@functools.cache
+def _declared() -> dict[str, Exercise]:
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)
+               if m.name.startswith("nb")]
+    found = [e for module in modules for e in vars(module).values() if isinstance(e, Exercise)]
+    by_name = {exercise.name: exercise for exercise in found}
+    if len(by_name) < len(found):
+        raise ValueError("two exercises have the same name; exercises are found by name, so each needs its own.")
+    return by_name
+
+
+def find(name: str) -> Exercise:
+    """The exercise of that name; KeyError where there is none."""
+    return _declared()[name]
+
+
+def of_notebook(notebook: str) -> list[Exercise]:
+    """The exercises of a notebook such as "02_message_passing", in its order."""
+    return [exercise for exercise in _declared().values() if exercise.notebook == notebook]
+
+
+def check(function: Callable | None = None, /) -> Card:
+    """Check one exercise, or without an argument sum up the exercises of this notebook. Never raises."""
+    if function is None:
+        return _summary()
+    problem = _cannot_check(function)
+    if problem:
+        return Card("wrong", problem, (), {"exercise": None, "state": "cannot check"})
+    exercise = find(function.__name__)
+    verdict = _verdicts[exercise.name] = verdict_on(exercise, function)
+    return _card.of_verdict(verdict)
+
+
+def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict:
+    """Call the function on the inputs that the seed draws, and judge what comes back."""
+    def early(state, text):
+        return Verdict(exercise.name, state, 0, exercise.points, (Finding("hint", text),) if text else ())
+
+    if function is exercise.reference:
+        return early("not yours", f"Write your own `{exercise.name}` in the cell above and pass that one.")
+    if untouched(function):
+        return early("not started", "")
+    try:
+        inspect.signature(function).bind(*exercise.parameters)
+    except TypeError:
+        return early("wrong", f"Your `{exercise.name}{inspect.signature(function)}` cannot be called with "
+                              f"{len(exercise.parameters)} arguments; expected ({', '.join(exercise.parameters)}).")
+    cases = exercise.cases(seed)
+    return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
+
+
+def untouched(function: Callable) -> bool:
+    """Whether the body is still the stub's: a docstring, perhaps, and ``...``. Unknown where the source is not."""
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
+    except (OSError, TypeError, SyntaxError, IndexError, AttributeError):
+        return False
+    constants = [s.value.value for s in body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]
+    return len(constants) == len(body) and constants[-1] is ... and len(body) <= 2
+
+
+def _cannot_check(given: Any) -> str | None:
+    if isinstance(given, str):
+        return f"check got the text {given!r}; expected the function itself: check({given}), without quotes."
+    if not inspect.isfunction(given):
+        return (f"check got a {type(given).__name__}; expected a function, such as check({next(iter(_declared()))}). "
+                "Pass the function, not what it returns.")
+    name = given.__name__
+    if name in _declared():
+        return None
+    if name == "<lambda>":
+        return "check finds an exercise by its function's name, and a lambda has none. Write it with def."
+    close = difflib.get_close_matches(name, _declared(), n=1)
+    return f"there is no exercise named {name}." + (f" Did you mean {close[0]}?" if close else
+                                                    f" The exercises are {', '.join(_declared())}.")
+
+
+def _summary() -> Card:
+    checked = [find(name).notebook for name in _verdicts]
+    if not checked:
+        return Card("not started", "nothing has been checked yet. Run the check cells first.", (), {"summary": {}})
+    verdicts = [_verdicts.get(e.name) or Verdict(e.name, "not started", 0, e.points) for e in of_notebook(checked[-1])]
+    points, out_of = sum(v.points for v in verdicts), sum(v.out_of for v in verdicts)
+    findings = tuple(Finding({"right": "right", "not started": "note"}.get(v.state, "wrong"), _card.of_verdict(v).title)
+                     for v in verdicts)
+    record = {"summary": {v.exercise: v.state for v in verdicts}, "points": points, "out_of": out_of}
+    state = "right" if points == out_of else "not started" if not points else "wrong"
+    return Card(state, f"{checked[-1]}: {points} of {out_of} points", findings, record)

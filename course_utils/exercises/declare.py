@@ -1,0 +1,195 @@
+"""How an exercise is declared.
+
+An exercise says what is asked (a reference), on what it is tried (``draw``), when two answers are the same, which
+properties a right answer has, and what people get wrong. The notebook and a grader use the same declaration.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Stands for a torch.Generator among the inputs, so that inputs stay plain data; each call gets a fresh one."""
+
+    value: int
+
+
+class Case:
+    """One input: a label that completes "on ..." and the arguments, in the order of the reference's parameters."""
+
+    def __init__(self, label: str, *args: Any):
+        self.label, self.args = label, args
+
+    def fresh_args(self) -> list[Any]:
+        """The arguments as copies of their own, generators made from their seeds."""
+        return [torch.Generator().manual_seed(a.value) if isinstance(a, Seed) else
+                a.clone() if isinstance(a, Tensor) else a for a in self.args]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call did: its value, or how it failed. Plain data: it can come from a call or over a pipe.
+
+    ``error`` is the exception's type name and message, ``trace`` the student's part of the traceback, ``changed`` the
+    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote.
+    """
+
+    value: Any = None
+    error: str | None = None
+    trace: str = ""
+    late: bool = False
+    changed: tuple[str, ...] = ()
+    printed: int = 0
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong answer that a real student would write, and the sentence that leads to the right thought."""
+
+    name: str
+    says: str
+    wrong: Callable
+
+
+@dataclass(frozen=True)
+class Property:
+    """Something every right answer has.
+
+    ``fault(case, value)`` returns None where it holds and else a short reason. With ``derive``, a second case is made
+    from each case and ``fault(case, value, derived_case, derived_value)`` compares the two answers.
+    """
+
+    name: str
+    fault: Callable[..., str | None]
+    derive: Callable[[Case], Case] | None = None
+
+
+def _kind(value: Tensor) -> str:
+    return ("boolean" if value.dtype == torch.bool else "complex" if value.is_complex() else
+            "floating point" if value.is_floating_point() else "integer")
+
+
+def wrong_form(value: Any, expected: Any, what: str = "the answer") -> str | None:
+    """What is wrong with the type, shape or dtype of a value, next to the expected one; None where nothing is.
+
+    The kind of number has to fit (boolean, integer, floating point), its width does not.
+    """
+    if isinstance(expected, tuple):
+        if not isinstance(value, tuple | list):
+            return f"{what} is a {type(value).__name__}; expected {len(expected)} results, as in return a, b."
+        if len(value) != len(expected):
+            return f"{what} has {len(value)} parts; expected {len(expected)}."
+        faults = (wrong_form(v, e, f"result {i}") for i, (v, e) in enumerate(zip(value, expected), 1))
+        return next((fault for fault in faults if fault), None)
+    if not isinstance(value, Tensor):
+        return f"{what} is a {type(value).__name__}; expected a torch tensor of shape {tuple(expected.shape)}."
+    if value.layout != torch.strided:
+        return f"{what} is a sparse tensor; expected a dense one. .to_dense() makes it so."
+    if _kind(value) != _kind(expected):
+        return f"{what} holds {_kind(value)} numbers ({value.dtype}); expected {_kind(expected)} ({expected.dtype})."
+    if value.ndim != expected.ndim or value.shape != expected.shape:
+        return f"{what} has shape {tuple(value.shape)}; expected {tuple(expected.shape)}."
+    return None
+
+
+def _short(number: Tensor) -> str:
+    return f"{number.item():.4g}" if number.is_floating_point() else str(number.item())
+
+
+class Close:
+    """Two answers are the same where every entry agrees, up to rounding in single precision."""
+
+    def __init__(self, rtol: float = 1e-4, atol: float = 1e-5):
+        self.rtol, self.atol = rtol, atol
+
+    def difference(self, value: Any, expected: Any, what: str = "the answer") -> str | None:
+        """None where the two are the same, else the first entry that is not."""
+        if fault := wrong_form(value, expected, what):
+            return fault
+        if isinstance(expected, tuple):
+            faults = (self.difference(v, e, f"result {i}") for i, (v, e) in enumerate(zip(value, expected), 1))
+            return next((fault for fault in faults if fault), None)
+        same = torch.isclose(value.double(), expected.double(), self.rtol, self.atol, equal_nan=True)
+        if same.all():
+            return None
+        first = tuple((~same).nonzero()[0].tolist())
+        place = f"entry {list(first)}" if first else "the value"
+        share = f" {int((~same).sum())} of {same.numel()} entries differ." if same.numel() > 1 else ""
+        return f"{place} of {what} is {_short(value[first])}; expected {_short(expected[first])}.{share}"
+
+
+class SameEdges:
+    """Two edge lists are the same where they hold the same edges, in any order."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else one edge that is missing, too many or listed twice."""
+        flipped = isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == 2 != value.shape[0]
+        if flipped:
+            return f"the answer has shape {tuple(value.shape)}; expected (2, num_edges)."
+        if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[0] != 2 or _kind(value) != "integer":
+            return wrong_form(value, expected) or "the answer is no edge list."
+        given, wanted = ([tuple(edge) for edge in edges.T.tolist()] for edges in (value, expected))
+        for edge in given:
+            if edge not in wanted:
+                return f"the edge {edge[0]} -> {edge[1]} is in your list and not in the graph."
+            if given.count(edge) > 1:
+                return f"the edge {edge[0]} -> {edge[1]} is listed {given.count(edge)} times."
+        missing = next((edge for edge in wanted if edge not in given), None)
+        return f"the edge {missing[0]} -> {missing[1]} is missing." if missing else None
+
+
+class PropertiesOnly:
+    """Any answer that has all the properties is right: for random results, and where many answers are good."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        return None
+
+
+@dataclass(eq=False)
+class Exercise:
+    """One exercise, found by the name of its reference.
+
+    ``draw(generator)`` yields cases, the simplest first; ``seconds`` is how long all calls together may take.
+    """
+
+    reference: Callable
+    notebook: str
+    points: int
+    draw: Callable[[torch.Generator], Iterable[Case]]
+    same: Any = field(default_factory=Close)
+    properties: tuple[Property, ...] = ()
+    seconds: float = 5.0
+    misconceptions: list[Misconception] = field(default_factory=list)
+    also_right: list[Callable] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.reference.__name__
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters that have no default."""
+        parameters = inspect.signature(self.reference).parameters.values()
+        return tuple(p.name for p in parameters if p.default is p.empty)
+
+    def misconception(self, name: str, says: str) -> Callable[[Callable], Callable]:
+        """Decorator: the function below is wrong in the way that ``name`` names, and a student is told ``says``."""
+        return lambda wrong: self.misconceptions.append(Misconception(name, says, wrong)) or wrong
+
+    def right(self, function: Callable) -> Callable:
+        """Decorator: the function below is a right answer, written differently."""
+        self.also_right.append(function)
+        return function
+
+    def cases(self, seed: int = 0) -> list[Case]:
+        """The inputs drawn with a seed, and behind them those that the properties derive, property by property."""
+        drawn = list(self.draw(torch.Generator().manual_seed(seed)))
+        return drawn + [p.derive(case) for p in self.properties if p.derive for case in drawn]

@@ -1,0 +1,33 @@
+"""Inputs that several exercises draw. Sizes differ from each other, so that a mixed-up axis shows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PATH = torch.tensor([[0, 1], [1, 2]])  # 0 -> 1 -> 2
+NO_EDGES = torch.zeros(2, 0, dtype=torch.int64)
+
+
+def directed_edges(num_nodes: int, num_edges: int, generator: torch.Generator) -> Tensor:
+    """Distinct directed edges without self loops, in random order: (2, num_edges)."""
+    pairs = (~torch.eye(num_nodes, dtype=torch.bool)).nonzero()
+    return pairs[torch.randperm(len(pairs), generator=generator)[:num_edges]].T.contiguous()
+
+
+def links(num_nodes: int, num_links: int, generator: torch.Generator) -> Tensor:
+    """Distinct undirected links, each in both directions, in random order: (2, 2 * num_links)."""
+    pairs = torch.combinations(torch.arange(num_nodes))
+    one_way = pairs[torch.randperm(len(pairs), generator=generator)[:num_links]].T
+    both = torch.cat([one_way, one_way.flip(0)], dim=1)
+    return both[:, torch.randperm(2 * num_links, generator=generator)]
+
+
+def normal(*shape: int, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of that shape."""
+    return torch.randn(*shape, generator=generator)
+
+
+def shuffled(n: int) -> Tensor:
+    """A fixed permutation of 0 .. n - 1 that is not its own inverse from n = 3 on."""
+    return torch.roll(torch.arange(n), 1) if n < 4 else torch.randperm(n, generator=torch.Generator().manual_seed(n))

@@ -1,0 +1,165 @@
+"""From inputs and outcomes to a verdict: no student's code runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .declare import Case, Exercise, Outcome
+from .run import call_all
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a card: ``kind`` is right, wrong, hint, note or trace."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``state`` is right, wrong, not started or not yours; ``misconception`` is the name of the one recognised."""
+
+    exercise: str
+    state: str
+    points: int
+    out_of: int
+    findings: tuple[Finding, ...] = ()
+    misconception: str | None = None
+
+
+class _Answers:
+    """The outcomes of one function on the drawn and the derived cases, compared with the reference's."""
+
+    def __init__(self, exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome],
+                 expected: Sequence[Outcome]):
+        self.exercise, self.cases, self.outcomes, self.expected = exercise, cases, outcomes, expected
+        derived = sum(p.derive is not None for p in exercise.properties)
+        self.num_drawn = len(cases) // (1 + derived)
+
+    def fault(self, i: int) -> str | None:
+        """What is wrong with answer i by itself."""
+        if i >= len(self.outcomes):
+            return "it was not tried any more."
+        outcome = self.outcomes[i]
+        if outcome.late:
+            return "no answer came in time."
+        if outcome.error:
+            return f"your function stopped with {outcome.error}"
+        if outcome.value is None:
+            return "your function returned None. Is there a return?"
+        if outcome.changed:
+            return f"your function changed its input {' and '.join(outcome.changed)}; work on a copy."
+        return self.exercise.same.difference(outcome.value, self.expected[i].value)
+
+    def property_faults(self) -> list[list[str | None]]:
+        """For each property and each drawn case, what is wrong; a case without an answer counts as a fault."""
+        table, start = [], self.num_drawn
+        for p in self.exercise.properties:
+            row = []
+            for i in range(self.num_drawn):
+                pair = [i] if p.derive is None else [i, start + i]
+                args = [part for k in pair for part in (self.cases[k], self._value(k))]
+                if any(self._value(k) is None for k in pair):
+                    row.append("there is no answer to look at.")
+                    continue
+                try:
+                    row.append(p.fault(*args))
+                except Exception as error:  # noqa: BLE001  an answer of any form may come in
+                    row.append(f"it cannot be tested on this answer ({type(error).__name__}).")
+            start += self.num_drawn if p.derive else 0
+            table.append(row)
+        return table
+
+    def _value(self, i: int):
+        return self.outcomes[i].value if i < len(self.outcomes) else None
+
+    def same_as(self, other: _Answers, i: int) -> bool:
+        """Whether answer i is the one that another function gives."""
+        if i >= len(self.outcomes) or i >= len(other.outcomes):
+            return False
+        mine, theirs = self.outcomes[i], other.outcomes[i]
+        if mine.error or theirs.error or mine.value is None or theirs.value is None:
+            kinds = [o.error and o.error.split(":")[0] for o in (mine, theirs)]
+            return kinds[0] == kinds[1] and (mine.value is None) == (theirs.value is None)
+        if mine.changed != theirs.changed:
+            return False
+        if isinstance(mine.value, Tensor) and isinstance(theirs.value, Tensor) and mine.value.shape == theirs.value.shape \
+                and torch.equal(mine.value, theirs.value):
+            return True  # two answers of the wrong form can be the same, too
+        try:
+            return self.exercise.same.difference(mine.value, theirs.value) is None
+        except Exception:  # noqa: BLE001  answers of different form are not the same
+            return False
+
+
+def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
+    """What the outcomes of ``exercise.cases(seed)`` are worth, and what the student seems to have thought."""
+    expected = call_all(exercise.reference, cases, exercise.parameters, seconds=60)
+    answers = _Answers(exercise, cases, outcomes, expected)
+    faults = [answers.fault(i) for i in range(len(cases))]
+    table = answers.property_faults()
+    held = [not any(row) for row in table]
+    if not any(faults) and all(held):
+        findings = [Finding("right", f"right on {len(cases)} inputs")]
+        findings += [Finding("right", p.name) for p in exercise.properties]
+        return Verdict(exercise.name, "right", exercise.points, exercise.points, (*findings, *_notes(outcomes)))
+
+    match = _recognise(exercise, cases, answers, expected, faults, table)
+    findings = []
+    if match:
+        findings.append(Finding("hint", match.says))
+    wrong = [i for i, fault in enumerate(faults[:answers.num_drawn]) if fault]
+    right = [i for i, fault in enumerate(faults[:answers.num_drawn]) if not fault]
+    if wrong:
+        findings.append(Finding("wrong", f"on {cases[wrong[0]].label}: {faults[wrong[0]]}"))
+        first = outcomes[wrong[0]]
+        if first.trace:
+            findings.append(Finding("trace", first.trace))
+        if first.late:
+            findings.append(Finding("hint", f"The calls took more than {exercise.seconds:g} seconds, where the library's "
+                                            "version takes a few milliseconds. Is there a loop that never ends? If the "
+                                            "notebook stays slow, restart the kernel."))
+        also = [cases[i].label for i in wrong[1:] if i < len(outcomes)]
+        if also:
+            findings.append(Finding("wrong", "also on " + _some(also)))
+    if right and wrong:
+        findings.append(Finding("right", "right on " + _some([cases[i].label for i in right])))
+    if any(outcome.value is not None for outcome in outcomes):
+        for p, row in zip(exercise.properties, table):
+            fault = next((f"{p.name}: on {cases[i].label}, {reason}" for i, reason in enumerate(row) if reason), None)
+            findings.append(Finding("wrong", fault) if fault else Finding("right", p.name))
+    return Verdict(exercise.name, "wrong", 0, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
+
+
+def _some(labels: list[str], most: int = 3) -> str:
+    return ", ".join(labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
+
+
+def _notes(outcomes: Sequence[Outcome]) -> list[Finding]:
+    printed = sum(outcome.printed for outcome in outcomes)
+    return [Finding("note", f"Your function printed {printed:,} characters while it was checked; they are not "
+                            "shown.")] if printed else []
+
+
+def _recognise(exercise, cases, answers, expected, faults, table):
+    """The misconception that gives these very answers; failing that, the one behind two of every three wrong answers,
+    and no fewer than two. An exception alone proves nothing: other mistakes raise the same."""
+    wrong = [i for i, fault in enumerate(faults) if fault]
+    broken = [any(row) for row in table]
+    values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
+    best, most = None, 0
+    for misconception in exercise.misconceptions:
+        theirs = call_all(misconception.wrong, cases, exercise.parameters, seconds=60)
+        other = _Answers(exercise, cases, theirs, expected)
+        agree = [answers.same_as(other, i) for i in range(len(cases))]
+        if all(agree) and (values or not wrong) and broken == [any(row) for row in other.property_faults()]:
+            return misconception
+        explained = sum(agree[i] for i in values)
+        if explained >= max(2, 2 * len(wrong) / 3) and explained > most:
+            best, most = misconception, explained
+    return best

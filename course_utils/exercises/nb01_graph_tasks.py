@@ -1,0 +1,366 @@
+"""Notebook 1: representing a graph, renumbering it, and splitting its links without a leak."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import graphs
+from .declare import Case, Exercise, PropertiesOnly, Property, SameEdges, Seed
+from .inputs import NO_EDGES, PATH, directed_edges, links, normal
+
+NOTEBOOK = "01_graph_tasks"
+
+# ---------------------------------------------------------------------------------------------------- to_edge_index
+
+
+def _matrices(generator):
+    path = graphs.to_adjacency(PATH, 3)
+    yield Case("a directed path of three nodes", path)
+    yield Case("one node without edges", torch.zeros(1, 1))
+    yield Case("one link between two nodes", torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    yield Case("a path whose last node has an edge to itself", path + torch.diag(torch.tensor([0.0, 0.0, 1.0])))
+    for num_nodes, num_edges in ((5, 8), (7, 17)):
+        v, u = directed_edges(num_nodes, num_edges, generator)
+        weighted = torch.zeros(num_nodes, num_nodes)
+        weighted[v, u] = normal(num_edges, generator=generator)
+        yield Case(f"a directed graph of {num_nodes} nodes with weights above and below zero", weighted)
+
+
+to_edge_index = Exercise(graphs.to_edge_index, NOTEBOOK, 1, _matrices, SameEdges())
+
+
+@to_edge_index.misconception("rows and columns swapped", "Every edge came out backwards. A[v, u] belongs to the edge "
+                             "v -> u: which of the two indices is the source, and in which row of edge_index do "
+                             "sources stand?")
+def _(A):
+    return A.T.nonzero().T
+
+
+@to_edge_index.misconception("one row an edge", "Your list has one row for each edge. Here an edge is a column: two "
+                             "rows, and as many columns as edges.")
+def _(A):
+    return A.nonzero()
+
+
+@to_edge_index.misconception("only one triangle of the matrix", "You looked at one triangle of A. That would do if every "
+                             "edge had its reverse. What about a graph in which 2 -> 0 exists and 0 -> 2 does not?")
+def _(A):
+    return torch.triu(A).nonzero().T
+
+
+@to_edge_index.misconception("only entries equal to one", "You kept the entries equal to 1. In a weighted graph an edge's "
+                             "entry is its weight. Which entries mean that there is no edge?")
+def _(A):
+    return (A == 1).nonzero().T
+
+
+@to_edge_index.misconception("only positive entries", "You kept the positive entries. A weight can be negative (an "
+                             "inhibiting synapse, say). Which entries mean that there is no edge?")
+def _(A):
+    return (A > 0).nonzero().T
+
+
+@to_edge_index.misconception("self loops dropped", "You left out the diagonal. A[v, v] that is not zero is an edge from v "
+                             "to itself, and this exercise asks for every edge.")
+def _(A):
+    return (A - torch.diag(torch.diag(A))).nonzero().T
+
+
+@to_edge_index.right
+def _(A):
+    edges = [(v, u) for v in range(len(A)) for u in range(len(A)) if A[v, u] != 0]
+    return torch.tensor(edges, dtype=torch.int32).reshape(-1, 2).T
+
+
+@to_edge_index.right
+def _(A):
+    return torch.stack(torch.where(A != 0)).flip(1)
+
+
+# ---------------------------------------------------------------------------------------------------------- permute
+
+
+def _renumberings(generator):
+    yield Case("a directed path of three nodes in the order 1, 2, 0", graphs.to_adjacency(PATH, 3),
+               torch.tensor([[10.0], [11.0], [12.0]]), torch.tensor([1, 2, 0]))
+    yield Case("one node", torch.ones(1, 1), torch.ones(1, 2), torch.tensor([0]))
+    for num_nodes, num_edges, d in ((5, 9, 3), (8, 20, 2)):
+        A = graphs.to_adjacency(directed_edges(num_nodes, num_edges, generator), num_nodes)
+        # A cycle through all nodes is never its own inverse.
+        cycle = torch.randperm(num_nodes, generator=generator)
+        p = torch.empty_like(cycle)
+        p[cycle] = cycle.roll(1)
+        yield Case(f"a directed graph of {num_nodes} nodes", A, normal(num_nodes, d, generator=generator), p)
+
+
+def _no_edge_lost(case, value):
+    given, now = int(case.args[0].sum()), int(value[0].sum())
+    return None if given == now else f"the graph had {given} edges and has {now} afterwards."
+
+
+def _features_stay_with_their_node(case, value):
+    def nodes(A, X):
+        return sorted(zip(A.sum(1).tolist(), A.sum(0).tolist(), X.tolist()))
+
+    same = nodes(*case.args[:2]) == nodes(*value)
+    return None if same else "some node got the features of another."
+
+
+permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
+    Property("no edge is lost", _no_edge_lost),
+    Property("each node keeps its own edges and features", _features_stay_with_their_node),
+))
+
+
+@permute.misconception("rows alone", "The rows of A moved and its columns did not, so each node now has another node's "
+                       "neighbours. A node has one row and one column.")
+def _(A, X, p):
+    return A[p], X[p]
+
+
+@permute.misconception("A[p, p]", "A[p, p] pairs the two lists up: entries (p[0], p[0]), (p[1], p[1]), and so on, the "
+                       "diagonal. You want every row with every column: one index after the other.")
+def _(A, X, p):
+    return A[p, p], X[p]
+
+
+@permute.misconception("features left behind", "A is in the new order, X still in the old one. Whose features does row 0 of "
+                       "X hold now?")
+def _(A, X, p):
+    return A[p][:, p], X
+
+
+@permute.misconception("the inverse order", "You sent node i to place p[i]. Here p lists who stands where: place i is "
+                       "taken by node p[i]. The two are inverse to each other.")
+def _(A, X, p):
+    q = torch.argsort(p)
+    return A[q][:, q], X[q]
+
+
+@permute.misconception("A one way, X the other", "A and X went in opposite directions: one by p, the other by its inverse. "
+                       "With the matrix P of the text, A becomes P A P^T: check which factor carries the transpose.")
+def _(A, X, p):
+    P = torch.eye(len(p))[p]
+    return P.T @ A @ P, P @ X
+
+
+@permute.right
+def _(A, X, p):
+    P = torch.eye(len(p), dtype=torch.float64)[p]
+    return P @ A.double() @ P.T, P @ X.double()
+
+
+@permute.right
+def _(A, X, p):
+    B, Y = torch.empty_like(A), torch.empty_like(X)
+    for i in range(len(p)):
+        Y[i] = X[p[i]]
+        for j in range(len(p)):
+            B[i, j] = A[p[i], p[j]]
+    return B, Y
+
+
+# ---------------------------------------------------------------------------------------------------------- degrees
+
+
+def _edge_lists(generator):
+    yield Case("a directed path of three nodes", PATH, 3)
+    yield Case("one node without edges", NO_EDGES, 1)
+    yield Case("a star: four edges into node 0", torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5)
+    yield Case("a path of three and two isolated nodes behind it", PATH, 5)
+    for num_nodes, num_edges in ((6, 13), (9, 31)):
+        yield Case(f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes)
+
+
+def _counts_every_edge(case, value):
+    num_edges = case.args[0].shape[1]
+    return None if int(value.sum()) == num_edges else f"the counts add up to {int(value.sum())}, with {num_edges} edges."
+
+
+degrees = Exercise(graphs.degrees, NOTEBOOK, 1, _edge_lists, properties=(
+    Property("every edge is counted once", _counts_every_edge),
+))
+
+
+@degrees.misconception("out-degree", "You counted the edges that leave each node. A message travels along its edge, so what "
+                       "u receives comes over the edges that arrive. Which row holds the places of arrival?")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[0], minlength=num_nodes)
+
+
+@degrees.misconception("both ends counted", "You counted each edge at both of its ends. An undirected link already stands in "
+                       "edge_index twice, once in each direction.")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index.flatten(), minlength=num_nodes)
+
+
+@degrees.misconception("indexing does not accumulate", "The counts stop at 1. In count[u] += 1 with a tensor u in which a "
+                       "node stands several times, PyTorch adds once for each different node. Look for an operation that "
+                       "accumulates.")
+def _(edge_index, num_nodes):
+    count = torch.zeros(num_nodes, dtype=torch.int64)
+    count[edge_index[1]] += 1
+    return count
+
+
+@degrees.misconception("the last nodes are missing", "Your result ends at the last node that has an incoming edge. An "
+                       "isolated node is a node too: the answer has num_nodes entries.")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[1])
+
+
+@degrees.misconception("nodes without edges are missing", "Your result lists only nodes with at least one incoming edge, so "
+                       "entry i is no longer about node i. Nodes that receive nothing have degree 0.")
+def _(edge_index, num_nodes):
+    return torch.unique(edge_index[1], return_counts=True)[1]
+
+
+@degrees.right
+def _(edge_index, num_nodes):
+    return torch.tensor([sum(u == node for u in edge_index[1].tolist()) for node in range(num_nodes)])
+
+
+@degrees.right
+def _(edge_index, num_nodes):
+    return graphs.to_adjacency(edge_index, num_nodes).sum(0).to(torch.int32)
+
+
+# ------------------------------------------------------------------------------------------------------ split_links
+
+
+def _undirected(generator):
+    triangle = graphs.both_directions(torch.tensor([[0, 1, 2], [1, 2, 0]]))
+    yield Case("a triangle, one third hidden", triangle, 1 / 3, Seed(1))
+    for num_nodes, num_links, fraction in ((12, 40, 0.25), (15, 61, 0.4)):
+        yield Case(f"{num_nodes} nodes and {num_links} links, {fraction:.0%} hidden",
+                   links(num_nodes, num_links, generator), fraction, Seed(num_nodes))
+
+
+def _edges(edge_index: Tensor) -> set[tuple[int, int]]:
+    return set(map(tuple, edge_index.T.tolist()))
+
+
+def _links(edge_index: Tensor) -> set[tuple[int, int]]:
+    return {(min(e), max(e)) for e in _edges(edge_index)}
+
+
+def _two_edge_lists(case, value):
+    if not isinstance(value, tuple) or len(value) != 2:
+        return "expected two results, as in return train, test."
+    shapes = [tuple(getattr(part, "shape", ())) for part in value]
+    if any(len(shape) != 2 or shape[0] != 2 for shape in shapes):
+        return f"the shapes are {shapes[0]} and {shapes[1]}; expected (2, num_edges) for both."
+    return None
+
+
+def _nothing_lost(case, value):
+    before, after = _links(case.args[0]), _links(value[0]) | _links(value[1])
+    return None if before == after else f"{len(before - after)} links vanished and {len(after - before)} are new."
+
+
+def _no_link_in_both(case, value):
+    shared = _links(value[0]) & _links(value[1])
+    return f"{len(shared)} of the {len(_links(value[1]))} hidden links can still be read off train." if shared else None
+
+
+def _both_ways(case, value):
+    for name, part in zip(("train", "test"), value):
+        lone = sum(edge[::-1] not in _edges(part) for edge in _edges(part))
+        if lone:
+            return f"{lone} edges in {name} lack their reverse there."
+    return None
+
+
+def _right_share(case, value):
+    wanted = round(case.args[1] * len(_links(case.args[0])))
+    given = len(_links(value[1]))
+    return None if given == wanted else f"{given} links are hidden; expected {wanted}."
+
+
+def _with_seed(shift):
+    return lambda case: Case(case.label, *case.args[:2], Seed(case.args[2].value + shift))
+
+
+def _repeats(case, value, again, other):
+    return None if _edges(value[1]) == _edges(other[1]) else "two calls with equal generators hid different links."
+
+
+def _varies(case, value, again, other):
+    if case.args[0].shape[1] < 20 or _edges(value[1]) != _edges(other[1]):
+        return None
+    return "two calls with different generators hid the same links."
+
+
+split_links = Exercise(graphs.split_links, NOTEBOOK, 3, _undirected, PropertiesOnly(), (
+    Property("returns two edge lists, train and test", _two_edge_lists),
+    Property("no link is lost or invented", _nothing_lost),
+    Property("no hidden link is left in train, in either direction", _no_link_in_both),
+    Property("each part holds both directions of its links", _both_ways),
+    Property("the right number of links is hidden", _right_share),
+    Property("the same generator gives the same split", _repeats, _with_seed(0)),
+    Property("another generator gives another split", _varies, _with_seed(1)),
+))
+
+
+@split_links.misconception("the reverse edge leaks", "You drew directed edges. For many hidden edges v -> u the reverse "
+                           "u -> v is still in train, so a model needs no insight to find them. What is the unit "
+                           "that has to be drawn?")
+def _(edge_index, fraction, generator):
+    order = torch.randperm(edge_index.shape[1], generator=generator)
+    k = round(fraction * edge_index.shape[1])
+    return edge_index[:, order[k:]], edge_index[:, order[:k]]
+
+
+@split_links.misconception("not shuffled", "The hidden links are the first or the last of the list. A list is often sorted, "
+                           "so this hides the links of a few nodes. What is the generator for?")
+def _(edge_index, fraction, generator):
+    one_way = edge_index[:, edge_index[0] < edge_index[1]]
+    k = round(fraction * one_way.shape[1])
+    return graphs.both_directions(one_way[:, k:]), graphs.both_directions(one_way[:, :k])
+
+
+@split_links.misconception("the generator is not used", "Two calls with equal generators gave different splits, so nobody can "
+                           "repeat your experiment. Pass the generator on to the function that draws.")
+def _(edge_index, fraction, generator):
+    unseeded = torch.Generator()
+    unseeded.seed()
+    return graphs.split_links(edge_index, fraction, unseeded)
+
+
+@split_links.misconception("the two parts swapped", "The fraction went to train. It says how many links are hidden: the test "
+                           "part. And train is returned first.")
+def _(edge_index, fraction, generator):
+    return graphs.split_links(edge_index, fraction, generator)[::-1]
+
+
+@split_links.misconception("one direction lost", "Each link is in your parts in one direction only. Whoever passes messages "
+                           "over train would send them one way. The input had both directions of each link; so should "
+                           "the parts.")
+def _(edge_index, fraction, generator):
+    train, test = graphs.split_links(edge_index, fraction, generator)
+    return train[:, train[0] < train[1]], test[:, test[0] < test[1]]
+
+
+@split_links.misconception("test links stay in train", "The hidden links are still in train. A test on what was shown in "
+                           "training measures memory.")
+def _(edge_index, fraction, generator):
+    return edge_index, graphs.split_links(edge_index, fraction, generator)[1]
+
+
+@split_links.right
+def _(edge_index, fraction, generator):
+    pairs = sorted({(min(e), max(e)) for e in edge_index.T.tolist()})
+    order = torch.randperm(len(pairs), generator=generator).tolist()
+    k = round(fraction * len(pairs))
+    parts = [[pairs[i] for i in order[k:]], [pairs[i] for i in order[:k]]]
+    return tuple(torch.tensor(part + [(u, v) for v, u in part]).T for part in parts)
+
+
+@split_links.right
+def _(edge_index, fraction, generator):
+    one_way = edge_index[:, edge_index[0] > edge_index[1]]
+    noise = torch.rand(one_way.shape[1], generator=generator)
+    hidden = torch.zeros(len(noise), dtype=torch.bool)
+    hidden[noise.argsort()[:round(fraction * len(noise))]] = True
+    return tuple(torch.cat([part, part.flip(0)], 1) for part in (one_way[:, ~hidden], one_way[:, hidden]))

@@ -1,0 +1,380 @@
+"""Notebook 2: one round of Algorithm 4, several rounds, the same with a matrix, and attention."""
+
+from __future__ import annotations
+
+import torch
+
+from .. import graphs, message_passing
+from .declare import Case, Close, Exercise, Property
+from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled
+
+NOTEBOOK = "02_message_passing"
+relu = torch.relu
+
+
+def _weights(d_out, d_in, generator):
+    """W_self, W_neigh and b."""
+    return (normal(d_out, d_in, generator=generator), normal(d_out, d_in, generator=generator),
+            normal(d_out, generator=generator))
+
+
+def _graphs(generator):
+    """Labels, edges and sizes, the simplest first."""
+    yield "a directed path of three nodes", PATH, 3
+    yield "one node without edges", NO_EDGES, 1
+    yield "a path of three and two isolated nodes", PATH, 5
+    for num_nodes, num_edges in ((6, 13), (8, 29)):
+        yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
+
+
+def _renumbered(case):
+    """The case with its nodes in another order; see `_follows` for what the answer must do."""
+    h, edge_index, *rest = case.args
+    p = shuffled(len(h))
+    return Case(case.label + ", renumbered", h[p], torch.argsort(p)[edge_index], *rest)
+
+
+def _follows(case, value, again, other):
+    if value.ndim == 0 or len(value) != len(case.args[0]):
+        return "the answer does not have one row for each node."
+    return None if Close().difference(other, value[shuffled(len(value))]) is None else "the rows did not follow their nodes."
+
+
+EQUIVARIANT = Property("renumbering the nodes renumbers the answer, and changes nothing else", _follows, _renumbered)
+
+# ---------------------------------------------------------------------------------------------------- message_round
+
+
+def _rounds(generator):
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_graphs(generator), ((4, 4), (4, 3), (3, 3), (5, 2), (4, 7))):
+        yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index, *_weights(d_out, d_in, generator))
+
+
+message_round = Exercise(message_passing.message_round, NOTEBOOK, 3, _rounds, properties=(EQUIVARIANT,))
+
+
+@message_round.misconception("bias once a node", "Your bias is added once to every node. Look where b stands in Algorithm 4: "
+                             "how often does it reach a node with three neighbours, and how often an isolated one?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T, u, len(h)) + b)
+
+
+@message_round.misconception("against the arrow", "Your messages travel against their edges. M_{v->u} goes from the source v "
+                             "(row 0) to the target u (row 1). On the path 0 -> 1 -> 2, which node has an empty inbox?")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, edge_index.flip(0), W_self, W_neigh, b)
+
+
+@message_round.misconception("a node is its own neighbour", "Each node also sent a message to itself. N(u) does not hold u: "
+                             "the self message has a weight of its own, and no bias.")
+def _(h, edge_index, W_self, W_neigh, b):
+    loops = torch.arange(len(h)).repeat(2, 1)
+    return message_passing.message_round(h, torch.cat([edge_index, loops], 1), W_self, W_neigh, b)
+
+
+@message_round.misconception("mean instead of sum", "You took the mean of each inbox. Algorithm 4 adds the messages up, so a "
+                             "node can tell two equal messages from one.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h), "mean"))
+
+
+@message_round.misconception("only one message arrives", "Each inbox keeps one message and loses the others. M[u] += messages "
+                             "with a node several times in u adds only once for it. Which operation accumulates?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    M = h @ W_self.T
+    M[u] += h[v] @ W_neigh.T + b
+    return relu(M)
+
+
+@message_round.misconception("no activation", "Your result is M_u. One step of Algorithm 4 is left: the update.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h))
+
+
+@message_round.misconception("activation before the sum", "You applied sigma to each message. In Algorithm 4 the messages and "
+                             "the self message are added first, and sigma sees the total.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T) + message_passing.aggregate(relu(h[v] @ W_neigh.T + b), u, len(h))
+
+
+@message_round.misconception("weights not transposed", "h @ W multiplies by the wrong side of W, which goes unnoticed while W "
+                             "is square. A node's features are a row here, a column in W h_v. W has shape (d', d): how do "
+                             "you get from (num_nodes, d) to (num_nodes, d')?")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, edge_index, W_self.T, W_neigh.T, b)
+
+
+@message_round.misconception("the two weights swapped", "The neighbours' messages went through W_self and the self message "
+                             "through W_neigh.")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, edge_index, W_neigh, W_self, b)
+
+
+@message_round.right
+def _(h, edge_index, W_self, W_neigh, b):
+    rows = []
+    for node in range(len(h)):
+        M = W_self @ h[node]
+        for v, u in edge_index.T.tolist():
+            if u == node:
+                M = M + W_neigh @ h[v] + b
+        rows.append(relu(M))
+    return torch.stack(rows)
+
+
+@message_round.right
+def _(h, edge_index, W_self, W_neigh, b):
+    A = graphs.to_adjacency(edge_index, len(h)).double()
+    h, W_self, W_neigh, b = (t.double() for t in (h, W_self, W_neigh, b))
+    return torch.clamp(h @ W_self.T + A.T @ h @ W_neigh.T + A.sum(0)[:, None] * b, min=0)
+
+
+@message_round.right
+def _(h, edge_index, W_self, W_neigh, b):
+    total = (h @ W_self.T).index_add(0, edge_index[1], (h @ W_neigh.T + b)[edge_index[0]])
+    return total * (total > 0)
+
+
+# ------------------------------------------------------------------------------------------------------- run_rounds
+
+
+def _repeated(generator):
+    for (label, edge_index, num_nodes), d, K in zip(_graphs(generator), (3, 2, 3, 5, 4), (1, 0, 2, 0, 3)):
+        # Weights of about 1 / sqrt(d) keep h of the same size over the rounds.
+        weights = [W / d**0.5 for W in _weights(d, d, generator)]
+        yield Case(f"{label}, K = {K}", normal(num_nodes, d, generator=generator), edge_index, *weights, K)
+
+
+run_rounds = Exercise(message_passing.run_rounds, NOTEBOOK, 2, _repeated, properties=(EQUIVARIANT,))
+
+
+@run_rounds.misconception("K rounds", "You made K rounds. In Algorithm 4, k runs over 0, 1, ..., K, and the output is "
+                          "h^(K+1). How many rounds is that for K = 0?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    for _ in range(K):
+        h = message_passing.message_round(h, edge_index, W_self, W_neigh, b)
+    return h
+
+
+@run_rounds.misconception("always from the start", "Every round began again from h^(0), so the last one is the only one. What "
+                          "does round k read?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return message_passing.message_round(h, edge_index, W_self, W_neigh, b)
+
+
+@run_rounds.misconception("nodes updated one after the other", "Some nodes read their neighbours' new features within the same "
+                          "round, so the result depends on the numbering. All messages of round k are made from h^(k).")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    h = h.clone()
+    for _ in range(K + 1):
+        for u in range(len(h)):
+            h[u] = message_passing.message_round(h, edge_index, W_self, W_neigh, b)[u]
+    return h
+
+
+@run_rounds.misconception("activation only at the end", "You applied sigma once, after the last round. Without it between the "
+                          "rounds, they are one linear map. It is part of every update.")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    for _ in range(K + 1):
+        h = message_passing.message_round(h, edge_index, W_self, W_neigh, b, sigma=lambda M: M)
+    return relu(h)
+
+
+@run_rounds.misconception("K + 2 rounds", "You made one round too many. k runs over 0, 1, ..., K: count the values.")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return message_passing.run_rounds(h, edge_index, W_self, W_neigh, b, K + 1)
+
+
+@run_rounds.right
+def _(h, edge_index, W_self, W_neigh, b, K):
+    h = message_passing.message_round(h, edge_index, W_self, W_neigh, b)
+    return h if K == 0 else run_rounds.reference(h, edge_index, W_self, W_neigh, b, K - 1)
+
+
+@run_rounds.right
+def _(h, edge_index, W_self, W_neigh, b, K):
+    A = graphs.to_adjacency(edge_index, len(h)).double()
+    h, W_self, W_neigh, b = (t.double() for t in (h, W_self, W_neigh, b))
+    k = 0
+    while k <= K:
+        h = relu(h @ W_self.T + A.T @ (h @ W_neigh.T + b))
+        k += 1
+    return h
+
+
+# ------------------------------------------------------------------------------------------------------ dense_round
+
+
+def _dense(generator):
+    for case in _rounds(generator):
+        h, edge_index, *weights = case.args
+        yield Case(case.label, h, graphs.to_adjacency(edge_index, len(h)), *weights)
+
+
+def _renumbered_matrix(case):
+    h, A, *rest = case.args
+    p = shuffled(len(h))
+    return Case(case.label + ", renumbered", h[p], A[p][:, p], *rest)
+
+
+dense_round = Exercise(message_passing.dense_round, NOTEBOOK, 2, _dense, properties=(
+    Property(EQUIVARIANT.name, _follows, _renumbered_matrix),
+))
+
+
+@dense_round.misconception("A instead of its transpose", "Row v of A lists where v sends. You need where u receives from. On "
+                           "the path 0 -> 1 -> 2, which row and which column of A belong to node 0?")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A.T, W_self, W_neigh, b)
+
+
+@dense_round.misconception("bias once a node", "The bias reaches every node once. In Algorithm 4 it travels with each message. "
+                           "Is b inside or outside of what A multiplies?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T + b)
+
+
+@dense_round.misconception("no bias", "The bias is missing: every message carries it.")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T)
+
+
+@dense_round.misconception("ones on the diagonal", "You added the identity to A, which makes every node its own neighbour. "
+                           "The self message has a weight of its own, and no bias.")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A + torch.eye(len(A)), W_self, W_neigh, b)
+
+
+@dense_round.misconception("rows divided by the degree", "You divided by the number of neighbours, which gives a mean. "
+                           "Algorithm 4 takes the sum.")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A / A.sum(0).clamp(min=1), W_self, W_neigh, b)
+
+
+@dense_round.misconception("no activation", "Your result is M_u. One step of Algorithm 4 is left: the update.")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A, W_self, W_neigh, b, sigma=lambda M: M)
+
+
+@dense_round.right
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T + A.sum(0)[:, None] * b)
+
+
+@dense_round.right
+def _(h, A, W_self, W_neigh, b):
+    M = torch.einsum("vu,vd->ud", A.double(), h.double() @ W_neigh.double().T + b.double())
+    return torch.clamp(M + h.double() @ W_self.double().T, min=0)
+
+
+# -------------------------------------------------------------------------------------------------- attention_round
+
+
+def _scored(generator):
+    sizes = ((3, 2), (2, 3), (4, 3), (5, 4), (3, 6))
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_graphs(generator), sizes):
+        num_edges = edge_index.shape[1]
+        yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index,
+                   normal(num_edges, generator=generator), normal(d_out, d_in, generator=generator))
+        if num_edges > 20:
+            # One inbox far above another: subtracting one number everywhere does not save both.
+            large = 300.0 * (edge_index[1] % 2) - 150 + normal(num_edges, generator=generator)
+            yield Case(f"{label}, with scores of 150 and -150", normal(num_nodes, d_in, generator=generator), edge_index,
+                       large, normal(d_out, d_in, generator=generator))
+
+
+def _renumbered_scores(case):
+    h, edge_index, scores, W = case.args
+    p = shuffled(len(h))
+    return Case(case.label + ", renumbered", h[p], torch.argsort(p)[edge_index], scores, W)
+
+
+def _shifted_scores(case):
+    h, edge_index, scores, W = case.args
+    return Case(case.label + ", 2 added to every score", h, edge_index, scores + 2, W)
+
+
+def _unchanged(case, value, again, other):
+    return None if Close().difference(other, value) is None else "the answer changed."
+
+
+attention_round = Exercise(message_passing.attention_round, NOTEBOOK, 3, _scored, properties=(
+    Property(EQUIVARIANT.name, _follows, _renumbered_scores),
+    Property("adding the same number to every score changes nothing", _unchanged, _shifted_scores),
+))
+
+
+def _weighted(h, edge_index, alpha, W):
+    v, u = edge_index
+    return message_passing.aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h))
+
+
+@attention_round.misconception("one softmax over all edges", "Your weights sum to 1 over the whole graph. Each node shares out "
+                               "its own attention: over which edges must they sum to 1?")
+def _(h, edge_index, scores, W):
+    return _weighted(h, edge_index, torch.softmax(scores, 0), W)
+
+
+@attention_round.misconception("softmax over what a node sends", "Your weights sum to 1 over the edges that leave a node. It is "
+                               "the receiver that divides its attention.")
+def _(h, edge_index, scores, W):
+    return _weighted(h, edge_index, message_passing.softmax_by_target(scores, edge_index[0], len(h)), W)
+
+
+@attention_round.misconception("weights not normalised", "You weighted by exp(score) and did not divide. A node with twice as "
+                               "many neighbours then gets about twice as large a result.")
+def _(h, edge_index, scores, W):
+    return _weighted(h, edge_index, torch.exp(scores), W)
+
+
+@attention_round.misconception("scores used as weights", "You weighted by the scores themselves. They can be negative and sum to "
+                               "anything. What turns them into weights that are positive and sum to 1?")
+def _(h, edge_index, scores, W):
+    return _weighted(h, edge_index, scores, W)
+
+
+@attention_round.misconception("exp overflows", "The weights are right until scores are large: exp(150) is more than float32 can "
+                               "hold, and inf / inf is NaN. A softmax does not change when you subtract the same number "
+                               "from all scores of one inbox. Which number keeps exp small?")
+def _(h, edge_index, scores, W):
+    weights = torch.exp(scores)
+    return _weighted(h, edge_index, weights / message_passing.aggregate(weights, edge_index[1], len(h))[edge_index[1]], W)
+
+
+@attention_round.misconception("one maximum for the whole graph", "You subtracted the largest score of the whole graph. An inbox "
+                               "whose scores are all far below it has only zeros left to divide: 0 / 0. Which maximum "
+                               "does each inbox need?")
+def _(h, edge_index, scores, W):
+    largest = scores.max() if len(scores) else 0.0
+    weights = torch.exp(scores - largest)
+    return _weighted(h, edge_index, weights / message_passing.aggregate(weights, edge_index[1], len(h))[edge_index[1]], W)
+
+
+@attention_round.misconception("every neighbour weighs the same", "All your weights in an inbox are equal: the scores have no "
+                               "effect.")
+def _(h, edge_index, scores, W):
+    v, u = edge_index
+    return message_passing.aggregate((h @ W.T)[v], u, len(h), "mean")
+
+
+@attention_round.right
+def _(h, edge_index, scores, W):
+    out = torch.zeros(len(h), len(W), dtype=torch.float64)
+    for u in range(len(h)):
+        arriving = edge_index[1] == u
+        if arriving.any():
+            alpha = torch.softmax(scores[arriving].double(), 0)
+            out[u] = alpha @ (h[edge_index[0, arriving]].double() @ W.double().T)
+    return out
+
+
+@attention_round.right
+def _(h, edge_index, scores, W):
+    dense = torch.full((len(h), len(h)), -torch.inf)
+    dense[edge_index[1], edge_index[0]] = scores
+    return torch.nan_to_num(torch.softmax(dense, 1)) @ h @ W.T

@@ -1,0 +1,163 @@
+"""Graphs as arrays: the slides "Graph data" and "Representing a graph".
+
+A graph has nodes 0 .. num_nodes - 1 and directed edges. The adjacency matrix has A[v, u] = 1 where there is an edge
+v -> u; ``edge_index`` lists the same edges as columns, the source v in row 0 and the target u in row 1, as PyTorch
+Geometric does. An undirected link is two directed edges. Rows are nodes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One graph, or several in one (see `batch_graphs`). What a graph lacks is None.
+
+    Shapes: edge_index (2, num_edges) of int64; h (num_nodes, d), the node features; x (num_nodes, 3), the node
+    positions; y, the labels, (num_nodes,) or one for the graph; names, one string a node; edge_attr (num_edges, ...);
+    batch (num_nodes,), which graph a node belongs to.
+    Raises ValueError where the shapes do not fit together.
+    """
+
+    edge_index: Tensor
+    num_nodes: int
+    h: Tensor | None = None
+    x: Tensor | None = None
+    y: Tensor | None = None
+    names: tuple[str, ...] | None = None
+    edge_attr: Tensor | None = None
+    batch: Tensor | None = None
+
+    def __post_init__(self):
+        require_edge_index(self.edge_index, self.num_nodes)
+        for name in ("h", "x", "names", "batch"):
+            rows = getattr(self, name)
+            if rows is not None and len(rows) != self.num_nodes:
+                raise ValueError(f"{name} has {len(rows)} rows; expected one for each of the {self.num_nodes} nodes.")
+        if self.edge_attr is not None and len(self.edge_attr) != self.num_edges:
+            raise ValueError(f"edge_attr has {len(self.edge_attr)} rows; expected one for each of the "
+                             f"{self.num_edges} edges.")
+
+    @property
+    def num_edges(self) -> int:
+        return self.edge_index.shape[1]
+
+    def __repr__(self):
+        held = [f"{name} {tuple(value.shape)}" for name in ("h", "x", "y", "edge_attr", "batch")
+                if (value := getattr(self, name)) is not None]
+        return f"Graph({self.num_nodes} nodes, {self.num_edges} directed edges" + "".join(f", {s}" for s in held) + ")"
+
+
+def require_edge_index(edge_index: Tensor, num_nodes: int) -> None:
+    """Raise a ValueError that says what is wrong, unless edge_index lists edges among num_nodes nodes."""
+    if not isinstance(edge_index, Tensor):
+        raise ValueError(f"edge_index is a {type(edge_index).__name__}; expected a tensor of shape (2, num_edges). "
+                         "torch.tensor(...) makes one.")
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+        hint = " Did you forget .T?" if edge_index.ndim == 2 and edge_index.shape[1] == 2 else ""
+        raise ValueError(f"edge_index has shape {tuple(edge_index.shape)}; expected (2, num_edges).{hint}")
+    if edge_index.dtype != torch.int64:
+        raise ValueError(f"edge_index has dtype {edge_index.dtype}; expected torch.int64, because its entries are used "
+                         "as indices. edge_index.long() converts it.")
+    if edge_index.numel():
+        low, high = int(edge_index.min()), int(edge_index.max())
+        if low < 0 or high >= num_nodes:
+            raise ValueError(f"edge_index names node {low if low < 0 else high}; with num_nodes = {num_nodes} the nodes "
+                             f"are 0 to {num_nodes - 1}.")
+
+
+def to_edge_index(A: Tensor) -> Tensor:
+    """The edges of the adjacency matrix A (num_nodes, num_nodes): (2, num_edges), sources above targets."""
+    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+        raise ValueError(f"A has shape {tuple(A.shape)}; expected a square matrix, (num_nodes, num_nodes).")
+    return A.nonzero().T
+
+
+def to_adjacency(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """The matrix (num_nodes, num_nodes) with A[v, u] = 1 for each edge v -> u; an edge listed twice counts twice."""
+    require_edge_index(edge_index, num_nodes)
+    A = torch.zeros(num_nodes, num_nodes)
+    v, u = edge_index
+    return A.index_put_((v, u), torch.ones(len(v)), accumulate=True)
+
+
+def permute(A: Tensor, X: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
+    """The same graph with its nodes in the order p: node i of the result is node p[i] of the input.
+
+    A (num_nodes, num_nodes), X (num_nodes, d), p (num_nodes,) a permutation. With the permutation matrix P, whose row
+    i has its 1 in column p[i], the results are P A P^T and P X.
+    """
+    return A[p][:, p], X[p]
+
+
+def degrees(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """How many edges arrive at each node, its in-degree: (num_nodes,) of int64."""
+    require_edge_index(edge_index, num_nodes)
+    return torch.bincount(edge_index[1], minlength=num_nodes)
+
+
+def both_directions(edge_index: Tensor) -> Tensor:
+    """The edges and their reverses, each once, sorted: (2, num_edges')."""
+    return torch.unique(torch.cat([edge_index, edge_index.flip(0)], dim=1), dim=1)
+
+
+def split_links(edge_index: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Hide a random part of an undirected graph's links: (train, test), each with both directions of its links.
+
+    edge_index (2, num_edges) holds every link in both directions and no self loop. round(fraction * number of links)
+    links go to test. Both directions of a link go to the same side: a reverse edge left in training would give the
+    answer away.
+    """
+    links = edge_index[:, edge_index[0] < edge_index[1]]
+    num_links = links.shape[1]
+    if 2 * num_links != edge_index.shape[1]:
+        raise ValueError(f"edge_index has {edge_index.shape[1]} edges, {num_links} of them from a lower to a higher "
+                         "node; expected each link once in both directions. graphs.both_directions(edge_index) "
+                         "makes it so.")
+    order = torch.randperm(num_links, generator=generator)
+    num_test = round(fraction * num_links)
+    test, train = links[:, order[:num_test]], links[:, order[num_test:]]
+    return both_directions(train), both_directions(test)
+
+
+def batch_graphs(graphs: Sequence[Graph]) -> Graph:
+    """Several graphs as one without edges between them; ``batch`` says which graph each node came from.
+
+    Edges are renumbered. A field that some graph lacks is None in the result; y is stacked where each graph has one
+    label, joined where each node has one.
+    """
+    if not graphs:
+        raise ValueError("batch_graphs got an empty list; expected at least one graph.")
+    sizes = torch.tensor([g.num_nodes for g in graphs])
+    starts = sizes.cumsum(0) - sizes
+
+    def joined(name):
+        values = [getattr(g, name) for g in graphs]
+        if any(value is None for value in values):
+            return None
+        if isinstance(values[0], tuple):
+            return sum(values, ())
+        return torch.stack(values) if values[0].ndim == 0 else torch.cat(values)
+
+    return Graph(
+        edge_index=torch.cat([g.edge_index + start for g, start in zip(graphs, starts)], dim=1),
+        num_nodes=int(sizes.sum()),
+        batch=torch.repeat_interleave(torch.arange(len(graphs)), sizes),
+        **{name: joined(name) for name in ("h", "x", "y", "names", "edge_attr")},
+    )
+
+
+def permute_graph(graph: Graph, p: Tensor) -> Graph:
+    """The same graph with its nodes in the order p (see `permute`); the edges keep their order."""
+    new_number = torch.argsort(p)
+    rows = {name: value[p] for name in ("h", "x", "batch") if (value := getattr(graph, name)) is not None}
+    if graph.y is not None and graph.y.ndim and len(graph.y) == graph.num_nodes:
+        rows["y"] = graph.y[p]
+    if graph.names is not None:
+        rows["names"] = tuple(graph.names[i] for i in p)
+    return replace(graph, edge_index=new_number[graph.edge_index], **rows)

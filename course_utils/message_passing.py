@@ -1,0 +1,113 @@
+"""Message passing: the slides "Message passing on graph" (Algorithm 4) and "Message passing again".
+
+    the slide's letter    here
+    h_u, x_u              row u of h: Algorithm 4 writes h, "Message passing again" writes x for what goes in
+    v -> u                one column of edge_index: the message travels from the source v to the target u
+    N(u)                  the sources of the edges that arrive at u; u is not among them
+    (+)                   aggregate(..., reduce)
+    W x                   x @ W.T, because the rows of h are the nodes
+
+All updates of a round are made from the features before that round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def aggregate(messages: Tensor, target: Tensor, num_nodes: int, reduce: str = "sum") -> Tensor:
+    """Collect each node's inbox: messages (num_edges, ...), target (num_edges,) -> (num_nodes, ...).
+
+    ``reduce`` is "sum", "mean" or "max". A node without messages gets 0. Raises ValueError for another ``reduce``.
+    """
+    nothing = messages.new_zeros((num_nodes, *messages.shape[1:]))
+    if reduce == "sum":
+        return nothing.index_add(0, target, messages)
+    if reduce == "mean":
+        count = torch.bincount(target, minlength=num_nodes).clamp(min=1)
+        return nothing.index_add(0, target, messages) / count.view(-1, *[1] * (messages.ndim - 1))
+    if reduce == "max":
+        index = target.view(-1, *[1] * (messages.ndim - 1)).expand_as(messages)
+        return nothing.scatter_reduce(0, index, messages, "amax", include_self=False)
+    raise ValueError(f'reduce is {reduce!r}; expected "sum", "mean" or "max".')
+
+
+def message_round(h: Tensor, edge_index: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor,
+                  sigma: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """One round of Algorithm 4: h (num_nodes, d) -> (num_nodes, d').
+
+    W_self and W_neigh are (d', d), b is (d',):
+
+        M_{v->u} = W_neigh h_v + b        M_u = W_self h_u + sum over v in N(u) of M_{v->u}        h_u' = sigma(M_u)
+
+    The bias belongs to the message: a node adds it once for each neighbour, an isolated node not at all.
+    """
+    v, u = edge_index
+    M_neigh = h[v] @ W_neigh.T + b  # (num_edges, d')
+    M_self = h @ W_self.T  # (num_nodes, d')
+    M = M_self + aggregate(M_neigh, u, len(h))
+    return sigma(M)
+
+
+def run_rounds(h: Tensor, edge_index: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor, K: int,
+               sigma: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """Algorithm 4: h^(0) -> h^(K+1), both (num_nodes, d), with the same square weights in every round.
+
+    The algorithm lets k run over 0, 1, ..., K. That is K + 1 rounds.
+    """
+    for _ in range(K + 1):
+        h = message_round(h, edge_index, W_self, W_neigh, b, sigma)
+    return h
+
+
+def dense_round(h: Tensor, A: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor,
+                sigma: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
+    """`message_round` with the adjacency matrix A (num_nodes, num_nodes), A[v, u] = 1 for v -> u, and no list of edges.
+
+    The inbox of u is column u of A, hence the transpose. It costs num_nodes^2, however few the edges are.
+    """
+    return sigma(h @ W_self.T + A.T @ (h @ W_neigh.T + b))
+
+
+def softmax_by_target(scores: Tensor, target: Tensor, num_nodes: int) -> Tensor:
+    """Turn scores (num_edges,) into weights that are positive and sum to 1 over the edges into each node.
+
+    The largest score of each inbox is subtracted first: the weights stay the same and exp cannot overflow.
+    """
+    largest = aggregate(scores, target, num_nodes, "max")
+    weights = torch.exp(scores - largest[target])
+    return weights / aggregate(weights, target, num_nodes)[target]
+
+
+def attention_round(h: Tensor, edge_index: Tensor, scores: Tensor, W: Tensor) -> Tensor:
+    """A weighted mean of the messages: h (num_nodes, d), scores (num_edges,), W (d', d) -> (num_nodes, d').
+
+    The weight of v -> u is the softmax of the scores over the edges that arrive at u. An empty inbox gives 0.
+    """
+    v, u = edge_index
+    alpha = softmax_by_target(scores, u, len(h))
+    return aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h))
+
+
+def convolutional(h: Tensor, edge_index: Tensor, c: Tensor, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
+    """h_u' = phi(x_u, (+) c_uv psi(x_v)): the weight c (num_edges,) is a constant of the graph."""
+    v, u = edge_index
+    return phi(h, aggregate(c[:, None] * psi(h)[v], u, len(h), reduce))
+
+
+def attentional(h: Tensor, edge_index: Tensor, a: Callable, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
+    """h_u' = phi(x_u, (+) a(x_u, x_v) psi(x_v)): the weight is one number an edge, made from both ends.
+
+    a takes the targets' and the sources' features, (num_edges, d) each, and returns (num_edges,) weights.
+    """
+    v, u = edge_index
+    return phi(h, aggregate(a(h[u], h[v])[:, None] * psi(h)[v], u, len(h), reduce))
+
+
+def general(h: Tensor, edge_index: Tensor, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
+    """h_u' = phi(x_u, (+) psi(x_u, x_v)): the message itself is made from both ends, (num_edges, d')."""
+    v, u = edge_index
+    return phi(h, aggregate(psi(h[u], h[v]), u, len(h), reduce))

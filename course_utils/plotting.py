@@ -1,0 +1,208 @@
+"""Every figure of the course, in one look.
+
+A figure is an SVG in the page: its text takes the page's own colour, so it is readable on white and on black and at any
+size, and a screen reader is told the alt text. Colours are mid-tones with a contrast of at least 3 to 1 against both;
+markers, dashes or labels always say the same as the colour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+from torch import Tensor
+
+COLOURS = ("#2a7fc0", "#c9621a", "#25936a", "#a763bd", "#8c7a12")
+MARKERS = ("o", "s", "D", "^", "v")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+GREY = "#858585"
+_INK = "#0a0b0c"  # stands for the page's text colour until the SVG is written
+
+_STYLE = {
+    "font.size": 13, "axes.titlesize": 14, "axes.labelsize": 13,
+    "text.color": _INK, "axes.labelcolor": _INK, "axes.titlecolor": _INK, "axes.edgecolor": GREY,
+    "xtick.color": _INK, "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
+    "lines.linewidth": 2.2, "lines.markersize": 8, "svg.fonttype": "path",
+}
+
+
+class Picture:
+    """A figure and its alt text, which is shown by being the last line of a cell."""
+
+    def __init__(self, html: str, alt: str):
+        self.html, self.alt = html, alt
+
+    def __repr__(self):
+        return f"[Figure: {self.alt}]"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/html": self.html, "text/plain": repr(self)}
+
+
+def picture(draw: Callable[[Axes], None], alt: str, width: float = 6.4, height: float = 4.0) -> Picture:
+    """Let ``draw`` draw on axes of that size in inches, and return the figure."""
+    with matplotlib.rc_context(_STYLE):
+        fig = Figure(figsize=(width, height), layout="constrained")
+        draw(fig.subplots())
+        stream = io.StringIO()
+        fig.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(_inline(stream.getvalue(), alt, width), alt)
+
+
+def _inline(svg: str, alt: str, width: float) -> str:
+    svg = svg[svg.index("<svg"):].replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    # Several figures stand in one page, and an id must be unique in it.
+    own = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}", svg)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg xmlns="http://www.w3.org/2000/svg" viewBox="\1" role="img" '
+                 rf'aria-label="{escape(alt)}" style="width:{width * 96:.0f}px;max-width:100%;height:auto">', svg, count=1)
+    return svg
+
+
+def row(*pictures: Picture) -> Picture:
+    """Pictures side by side, or below each other where the page is narrow."""
+    inside = "".join(f'<div style="flex:0 1 auto;min-width:0">{p.html}</div>' for p in pictures)
+    html = f'<div style="display:flex;flex-wrap:wrap;align-items:center;gap:1em">{inside}</div>'
+    return Picture(html, " ".join(p.alt for p in pictures))
+
+
+def layout(edge_index: Tensor, num_nodes: int, seed: int = 0) -> Tensor:
+    """Places for drawing a graph: (num_nodes, 2) in 0..1, the same for the same seed."""
+    import networkx as nx
+
+    graph = nx.Graph()
+    graph.add_nodes_from(range(num_nodes))
+    graph.add_edges_from(edge_index.T.tolist())
+    start = nx.kamada_kawai_layout(graph) if nx.is_connected(graph) else None
+    places = start or nx.spring_layout(graph, seed=seed, iterations=200)
+    xy = np.array([places[i] for i in range(num_nodes)])
+    span = np.maximum(xy.max(0) - xy.min(0), 1e-9)
+    return torch.tensor((xy - xy.min(0)) / span, dtype=torch.float32)
+
+
+def graph(edge_index: Tensor, places: Tensor, alt: str, *, labels: Sequence[str] | None = None,
+          groups: Sequence[int] | None = None, group_names: Sequence[str] = (), directed: bool = False, title: str = "",
+          marked: Sequence[int] = (), width: float = 4.8, height: float = 4.2) -> Picture:
+    """A small graph. ``groups`` gives each node a colour and a shape, ``marked`` nodes a second rim."""
+    num_nodes = len(places)
+    groups = [0] * num_nodes if groups is None else [int(g) for g in groups]
+    xy = places.numpy()
+    size = 15 if num_nodes <= 12 else 11 if num_nodes <= 40 else 7
+
+    def draw(ax):
+        edges = set(map(tuple, edge_index.T.tolist()))
+        for v, u in edges:
+            if directed:
+                bend = "arc3,rad=0.14" if (u, v) in edges else "arc3"
+                ax.add_patch(FancyArrowPatch(xy[v], xy[u], arrowstyle="-|>", mutation_scale=16, color=GREY, lw=1.6,
+                                             shrinkA=size * 0.75, shrinkB=size * 0.75, connectionstyle=bend, zorder=1))
+            elif (u, v) not in edges or v < u:
+                ax.plot(*xy[[v, u]].T, color=GREY, lw=1.2, zorder=1)
+        for k in sorted(set(groups)):
+            members = [i for i, g in enumerate(groups) if g == k]
+            ax.plot(*xy[members].T, MARKERS[k], color=COLOURS[k], markersize=size * 1.25, lw=0, zorder=2,
+                    label=group_names[k] if group_names else None)
+        for i in marked:
+            ax.plot(*xy[i], "o", markersize=size * 1.9, markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.6)
+        for i, text in enumerate(labels if labels is not None else ()):
+            ax.text(*xy[i], text, ha="center", va="center", color="white", fontsize=size * 0.75, weight="bold", zorder=3)
+        if group_names:
+            ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(group_names), handletextpad=0.2)
+        ax.set_title(title)
+        ax.set_axis_off()
+        ax.margins(0.12)
+        ax.set_aspect("equal")
+
+    return picture(draw, alt, width, height)
+
+
+def matrix(A: Tensor, alt: str, *, title: str = "", ylabel: str = "source v", xlabel: str = "target u",
+           blocks: Sequence[tuple[str, int]] = (), width: float = 3.8, height: float = 3.8) -> Picture:
+    """An adjacency matrix, a filled square for each edge. ``blocks`` names runs of rows: (name, number of rows)."""
+    present = (A != 0).numpy()
+
+    def draw(ax):
+        pixels = np.zeros((*present.shape, 4))
+        pixels[present] = matplotlib.colors.to_rgba(COLOURS[0])
+        ax.imshow(pixels, interpolation="nearest")
+        ends = np.cumsum([n for _, n in blocks])
+        for end in ends[:-1]:
+            ax.axhline(end - 0.5, color=GREY, lw=1)
+            ax.axvline(end - 0.5, color=GREY, lw=1)
+        if blocks:
+            middles = ends - np.array([n for _, n in blocks]) / 2
+            ax.set_yticks(middles, [name for name, _ in blocks])
+            ax.set_xticks(middles, [name for name, _ in blocks], rotation=45)
+        else:
+            ticks = range(len(A)) if len(A) <= 10 else []
+            ax.set_xticks(ticks)
+            ax.set_yticks(ticks)
+        for side in ax.spines.values():
+            side.set_visible(True)
+        ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+
+    return picture(draw, alt, width, height)
+
+
+def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind: float | None = None, percent: bool = True,
+         title: str = "", width: float = 6.8) -> Picture:
+    """One bar a method, as long as the mean over its values; each value (a seed, say) is a dot, the mean is written out.
+
+    ``blind`` draws a line at what a guess that ignores its input reaches.
+    """
+    names, height = list(values), 1.5 + 0.5 * len(values)
+
+    def draw(ax):
+        top = max(max(v) for v in values.values())
+        for y, (name, v) in enumerate(values.items()):
+            ax.barh(y, np.mean(v), color=COLOURS[0], height=0.6, alpha=0.55)
+            if len(v) > 1:
+                ax.plot(v, [y] * len(v), "|", color=_INK, markersize=13, markeredgewidth=1.5)
+            text = f"{np.mean(v):.0%}" if percent else f"{np.mean(v):.2f}"
+            ax.text(max(*v, np.mean(v)) + 0.02 * top, y, text, va="center", weight="bold")
+        if blind is not None:
+            ax.axvline(blind, color=COLOURS[1], ls="--")
+            ax.text(blind, -0.75, "blind guess ", color=_INK, ha="right" if blind > 0.2 * top else "left", va="center")
+        ax.set(xlabel=xlabel, title=title, xlim=(0, top * 1.12), ylim=(len(names) - 0.4, -1.1 if blind is not None else -0.6))
+        ax.set_yticks(range(len(names)), names)
+        if percent:
+            ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+
+    return picture(draw, alt, width, height)
+
+
+def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabel: str, ylabel: str, percent: bool = False,
+          title: str = "", width: float = 6.8, height: float = 4.0) -> Picture:
+    """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range."""
+
+    def draw(ax):
+        ends = []
+        for k, (name, values) in enumerate(series.items()):
+            y = np.asarray(values, dtype=float).reshape(len(x), -1)
+            ax.plot(x, y.mean(1), marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k])
+            if y.shape[1] > 1:
+                ax.fill_between(x, y.min(1), y.max(1), color=COLOURS[k], alpha=0.2, lw=0)
+            ends.append((y[-1].mean(), name, COLOURS[k]))
+        low, high = ax.get_ylim()
+        # Names that would overlap are pushed apart.
+        at = -np.inf
+        for value, name, colour in sorted(ends):
+            at = max(value, at + 0.075 * (high - low))
+            ax.annotate(name, (x[-1], at), (12, 0), textcoords="offset points", va="center", color=colour, weight="bold",
+                        annotation_clip=False)
+        ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=x)
+        if percent:
+            ax.yaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
+
+    return picture(draw, alt, width, height)

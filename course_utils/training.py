@@ -1,0 +1,58 @@
+"""One training loop, and the scores that the notebooks report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+
+def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 0.01,
+        weight_decay: float = 0.0, bar: bool = True) -> list[float]:
+    """Minimise ``loss()`` over the parameters with Adam, in place; returns the loss before each step.
+
+    Raises FloatingPointError, with the step, where the loss is no longer finite.
+    """
+    optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    history = []
+    with tqdm(range(steps), desc="training", leave=False, file=sys.stdout, disable=not bar, mininterval=0.2) as progress:
+        for step in progress:
+            optimizer.zero_grad()
+            value = loss()
+            if not torch.isfinite(value):
+                raise FloatingPointError(f"the loss is {value.item()} at step {step}; a smaller lr than {lr} may help.")
+            value.backward()
+            optimizer.step()
+            history.append(value.item())
+    return history
+
+
+def fit_classifier(model: torch.nn.Module, features: Tensor, y: Tensor, steps: int = 300, balanced: bool = False,
+                   **options) -> list[float]:
+    """`fit` the model's cross-entropy on features (num_samples, ...), y (num_samples,).
+
+    ``balanced`` gives every class the same total weight, however many samples it has.
+    """
+    weight = len(y) / torch.bincount(y) / len(torch.unique(y)) if balanced else None
+    return fit(model.parameters(), lambda: F.cross_entropy(model(features), y, weight=weight), steps, **options)
+
+
+def accuracy(logits: Tensor, y: Tensor) -> float:
+    """The share of samples whose largest logit is the right one: logits (num_samples, classes), y (num_samples,)."""
+    return (logits.argmax(1) == y).double().mean().item()
+
+
+def balanced_accuracy(logits: Tensor, y: Tensor) -> float:
+    """The mean over the classes of each class's own accuracy: a guess that ignores its input gets 1 / classes."""
+    right = (logits.argmax(1) == y).double()
+    return torch.stack([right[y == k].mean() for k in torch.unique(y)]).mean().item()
+
+
+def auc(positive: Tensor, negative: Tensor) -> float:
+    """How often a positive example scores above a negative one, ties counting half: 0.5 is a blind guess."""
+    above = (positive[:, None] > negative).double() + 0.5 * (positive[:, None] == negative)
+    return above.mean().item()
