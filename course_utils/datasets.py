@@ -1,7 +1,7 @@
 """The data of the course: the slides "Graph data", "Graph tasks" and "Geometric information".
 
-Every function returns `Graph`s (see `graphs`). A file that ships in ``course_utils/data`` has a data card beside it, and
-``tools/rebuild_data.py`` makes it again from its source. Nothing is downloaded.
+Every function returns `Graph`s (see `graphs`). Each data set has a card in ``course_utils/data``; its file, where it
+has one, is made from its source by ``tools/rebuild_data.py``. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ CHIRALITIES = ("R", "S")
 
 @dataclass(frozen=True, eq=False)
 class Molecule:
-    """One molecule with one stereocentre, a carbon with four different neighbours.
+    """One molecule with one stereocentre, a carbon with four different groups on it.
 
-    id is its code in the Chemical Component Dictionary and name its name there; stereocentre is the node that carries the
-    label chirality, "R" or "S". Two molecules with the same atoms and bonds, such as mirror images, share a constitution:
-    put them on the same side of a split.
+    id and name are those of the Chemical Component Dictionary; stereocentre is the node that carries the label
+    chirality, "R" or "S". Molecules with the same atoms and bonds, such as mirror images, share a constitution: keep
+    them on the same side of a split.
     """
 
     graph: Graph
@@ -47,8 +47,8 @@ class Molecule:
 def karate_club() -> Graph:
     """Zachary's karate club: 34 members, 78 links, each in both directions.
 
-    y (34,) is the faction that a member joined when the club split, 0 for Mr. Hi's and 1 for the Officer's; edge_attr
-    (156,) counts the settings in which the two met. Source: networkx; see karate_club.md.
+    y (34,) is the faction that a member joined when the club split, 0 for Mr. Hi's and 1 for the Officer's;
+    edge_attr (156,) counts the settings in which the two met. Source: networkx; see karate_club.md.
     """
     import networkx
 
@@ -67,9 +67,9 @@ def karate_club() -> Graph:
 def fly_connectome(side: str) -> Graph:
     """The mushroom body of a fly larva's brain, side "left" (209 neurons) or "right" (213).
 
-    An edge v -> u says that neuron v has synapses onto neuron u, and edge_attr (num_edges,) how many; y (num_nodes,) is
-    the cell class, an index into `CELL_CLASSES`. Neurons are listed class by class, so a neuron's number gives its class
-    away. Raises ValueError for another side. Source: Eichler et al. 2017; see fly_connectome.md.
+    An edge v -> u says that neuron v has synapses onto neuron u, and edge_attr (num_edges,) how many; y (num_nodes,)
+    is the cell class, an index into `CELL_CLASSES`. Neurons are listed class by class, so a neuron's number gives its
+    class away. Raises ValueError for another side. Source: Eichler et al. 2017; see fly_connectome.md.
     """
     if side not in ("left", "right"):
         raise ValueError(f'side is {side!r}; expected "left" or "right", the half of the brain.')
@@ -91,7 +91,7 @@ def molecules(hydrogens: bool = False) -> list[Molecule]:
     In each graph h (num_nodes, 12) is the element, one-hot over `ELEMENTS`; x (num_nodes, 3) are positions in angstrom,
     float32, given to 0.001, with the centroid of the heavy atoms at the origin; y is the label, an index into
     `CHIRALITIES`; names are element symbols; edge_attr (num_edges,) is the bond order, 1, 2, 3, or 1.5 where aromatic,
-    and every bond is there in both directions. Heavy atoms come first and hydrogens, if asked for, after them, so a heavy
+    and every bond is there in both directions. Heavy atoms come first and hydrogens, if asked for, after them: a heavy
     atom has the same number either way. Source: the wwPDB; see molecules.md.
     """
     data = _load("molecules.npz")

@@ -106,6 +106,23 @@ def both_directions(edge_index: Tensor) -> Tensor:
     return torch.unique(torch.cat([edge_index, edge_index.flip(0)], dim=1), dim=1)
 
 
+def hop_distances(A: Tensor) -> Tensor:
+    """The number of edges on the shortest path v -> u: A (..., num_nodes, num_nodes) -> the same shape.
+
+    Infinite where there is no path. The leading dimensions are graphs of equal size, padded with isolated nodes.
+    """
+    A = (A != 0).float()
+    reached = torch.eye(A.shape[-1], device=A.device).expand_as(A) > 0
+    distance = torch.where(reached, 0.0, torch.inf)
+    for hops in range(1, A.shape[-1]):
+        now = reached | (reached.float() @ A > 0)
+        if torch.equal(now, reached):
+            break
+        distance[now & ~reached] = hops
+        reached = now
+    return distance
+
+
 def split_links(edge_index: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Hide a random part of an undirected graph's links: (train, test), each with both directions of its links.
 

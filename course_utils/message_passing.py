@@ -63,6 +63,19 @@ def run_rounds(h: Tensor, edge_index: Tensor, W_self: Tensor, W_neigh: Tensor, b
     return h
 
 
+def receptive_fields(edge_index: Tensor, num_nodes: int, rounds: int) -> Tensor:
+    """Whom each node can have heard of: (rounds + 1, num_nodes, num_nodes) of bool.
+
+    Entry [k, u, v] says whether a change of v's features before the first round can reach u within k rounds.
+    """
+    v, u = edge_index
+    heard = [torch.eye(num_nodes, dtype=torch.bool)]
+    for _ in range(rounds):
+        passed_on = aggregate(heard[-1][v].float(), u, num_nodes, "max") > 0
+        heard.append(heard[-1] | passed_on)
+    return torch.stack(heard)
+
+
 def dense_round(h: Tensor, A: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor,
                 sigma: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
     """`message_round` with the adjacency matrix A (num_nodes, num_nodes), A[v, u] = 1 for v -> u, and no list of edges.

@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
+from .datasets import Molecule
+
 COLOURS = ("#2a7fc0", "#c9621a", "#25936a", "#a763bd", "#8c7a12")
 MARKERS = ("o", "s", "D", "^", "v")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
@@ -32,7 +34,7 @@ _STYLE = {
     "text.color": _INK, "axes.labelcolor": _INK, "axes.titlecolor": _INK, "axes.edgecolor": GREY,
     "xtick.color": _INK, "ytick.color": _INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
-    "lines.linewidth": 2.2, "lines.markersize": 8, "svg.fonttype": "path",
+    "lines.linewidth": 2.2, "lines.markersize": 8, "svg.fonttype": "path", "svg.hashsalt": "course",
 }
 
 
@@ -78,26 +80,26 @@ def row(*pictures: Picture) -> Picture:
 
 
 def layout(edge_index: Tensor, num_nodes: int, seed: int = 0) -> Tensor:
-    """Places for drawing a graph: (num_nodes, 2) in 0..1, the same for the same seed."""
+    """Positions for drawing a graph: (num_nodes, 2) in 0..1, the same for the same seed."""
     import networkx as nx
 
     graph = nx.Graph()
     graph.add_nodes_from(range(num_nodes))
     graph.add_edges_from(edge_index.T.tolist())
     start = nx.kamada_kawai_layout(graph) if nx.is_connected(graph) else None
-    places = start or nx.spring_layout(graph, seed=seed, iterations=200)
-    xy = np.array([places[i] for i in range(num_nodes)])
+    found = start or nx.spring_layout(graph, seed=seed, iterations=200)
+    xy = np.array([found[i] for i in range(num_nodes)])
     span = np.maximum(xy.max(0) - xy.min(0), 1e-9)
     return torch.tensor((xy - xy.min(0)) / span, dtype=torch.float32)
 
 
-def graph(edge_index: Tensor, places: Tensor, alt: str, *, labels: Sequence[str] | None = None,
+def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[str] | None = None,
           groups: Sequence[int] | None = None, group_names: Sequence[str] = (), directed: bool = False, title: str = "",
           marked: Sequence[int] = (), width: float = 4.8, height: float = 4.2) -> Picture:
     """A small graph. ``groups`` gives each node a colour and a shape, ``marked`` nodes a second rim."""
-    num_nodes = len(places)
+    num_nodes = len(positions)
     groups = [0] * num_nodes if groups is None else [int(g) for g in groups]
-    xy = places.numpy()
+    xy = positions.numpy()
     size = 15 if num_nodes <= 12 else 11 if num_nodes <= 40 else 7
 
     def draw(ax):
@@ -125,6 +127,31 @@ def graph(edge_index: Tensor, places: Tensor, alt: str, *, labels: Sequence[str]
         ax.set_aspect("equal")
 
     return picture(draw, alt, width, height)
+
+
+def by_name(names: Sequence[str]) -> list[int]:
+    """A group for each different name, in alphabetical order, for `graph`."""
+    order = sorted(set(names))
+    return [order.index(name) for name in names]
+
+
+def seen_around_centre(m: Molecule, up: str) -> Tensor:
+    """The atoms as seen from the side of the hydrogen on the stereocentre, with the bond to the element ``up`` upwards.
+
+    Returns (num_atoms, 2), x to the right and y upwards, in angstrom, with the stereocentre at 0.
+    """
+    x = m.graph.x - m.graph.x[m.stereocentre]
+    around = m.graph.edge_index[1, m.graph.edge_index[0] == m.stereocentre]
+    towards_viewer = torch.nn.functional.normalize(-x[around].sum(0), dim=0)
+    above = x[next(i for i in around.tolist() if m.graph.names[i] == up)]
+    above = torch.nn.functional.normalize(above - (above @ towards_viewer) * towards_viewer, dim=0)
+    return x @ torch.stack([torch.linalg.cross(above, towards_viewer), above], dim=1)
+
+
+def molecule(m: Molecule, alt: str, *, up: str, title: str = "") -> Picture:
+    """A molecule with one stereocentre, as `seen_around_centre`."""
+    return graph(m.graph.edge_index, seen_around_centre(m, up), alt, labels=m.graph.names, groups=by_name(m.graph.names),
+                 title=title, width=3.8, height=3.4)
 
 
 def matrix(A: Tensor, alt: str, *, title: str = "", ylabel: str = "source v", xlabel: str = "target u",
@@ -156,15 +183,15 @@ def matrix(A: Tensor, alt: str, *, title: str = "", ylabel: str = "source v", xl
 
 
 def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind: float | None = None, percent: bool = True,
-         title: str = "", width: float = 6.8) -> Picture:
+         title: str = "", top: float | None = None, width: float = 6.8) -> Picture:
     """One bar a method, as long as the mean over its values; each value (a seed, say) is a dot, the mean is written out.
 
-    ``blind`` draws a line at what a guess that ignores its input reaches.
+    ``blind`` draws a line at what a guess that ignores its input reaches; ``top`` fixes the end of the axis.
     """
     names, height = list(values), 1.5 + 0.5 * len(values)
+    top = top or max(max(v) for v in values.values())
 
     def draw(ax):
-        top = max(max(v) for v in values.values())
         for y, (name, v) in enumerate(values.items()):
             ax.barh(y, np.mean(v), color=COLOURS[0], height=0.6, alpha=0.55)
             if len(v) > 1:
@@ -174,7 +201,8 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
         if blind is not None:
             ax.axvline(blind, color=COLOURS[1], ls="--")
             ax.text(blind, -0.75, "blind guess ", color=_INK, ha="right" if blind > 0.2 * top else "left", va="center")
-        ax.set(xlabel=xlabel, title=title, xlim=(0, top * 1.12), ylim=(len(names) - 0.4, -1.1 if blind is not None else -0.6))
+        ax.set_xlabel(xlabel, loc="right")
+        ax.set(title=title, xlim=(0, top * 1.12), ylim=(len(names) - 0.4, -1.1 if blind is not None else -0.6))
         ax.set_yticks(range(len(names)), names)
         if percent:
             ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")

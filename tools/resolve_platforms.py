@@ -66,14 +66,15 @@ def resolve(python, platforms, markers):
     markers = markers | {"python_version": python, "python_full_version": f"{python}.0"}
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.json")
-        command = [sys.executable, "-c", PIP_ELSEWHERE, json.dumps(markers), "install", "--dry-run", "--quiet",
+        command = [sys.executable, "-c", PIP_ELSEWHERE, json.dumps(markers), "install", "--dry-run",
                    "--ignore-installed", "--target", str(Path(scratch, "target")), "--report", str(report),
                    "--only-binary=:all:", "--use-feature=fast-deps", "--implementation=cp",
                    f"--python-version={python}", *(f"--platform={platform}" for platform in platforms),
                    "--constraint", str(ROOT / "constraints.txt"), *requirements()]
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode:
-            return {}, [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
+            said = (done.stdout + done.stderr).splitlines()
+            return {}, [line.strip() for line in said if "depends on" in line or line.startswith("ERROR")] or said[-5:]
         found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {canonical(item["metadata"]["name"]): item["metadata"]["version"].split("+")[0] for item in found}, []
 

@@ -58,6 +58,27 @@ def check(function: Callable | None = None, /) -> Card:
     return _card.of_verdict(verdict)
 
 
+def yours(function: Callable, /) -> Callable:
+    """The student's function once its check has passed, else the library's, which a sentence says.
+
+    Where the student's raises later on, the library's takes over for that call.
+    """
+    exercise = find(function.__name__)
+    if exercise.name not in _verdicts or _verdicts[exercise.name].state != "right":
+        print(f"Your {exercise.name} has not passed its check yet; this is the library's.")
+        return exercise.reference
+
+    @functools.wraps(function)
+    def with_fallback(*args, **options):
+        try:
+            return function(*args, **options)
+        except Exception as error:  # noqa: BLE001
+            print(f"Your {exercise.name} stopped with {type(error).__name__}: {error}. This is the library's.")
+            return exercise.reference(*args, **options)
+
+    return with_fallback
+
+
 def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict:
     """Call the function on the inputs that the seed draws, and judge what comes back."""
     def early(state, text):

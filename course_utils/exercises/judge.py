@@ -32,6 +32,9 @@ class Verdict:
     misconception: str | None = None
 
 
+UNTESTED = "it cannot be tested on this answer."
+
+
 class _Answers:
     """The outcomes of one function on the drawn and the derived cases, compared with the reference's."""
 
@@ -54,7 +57,10 @@ class _Answers:
             return "your function returned None. Is there a return?"
         if outcome.changed:
             return f"your function changed its input {' and '.join(outcome.changed)}; work on a copy."
-        return self.exercise.same.difference(outcome.value, self.expected[i].value)
+        try:
+            return self.exercise.same.difference(outcome.value, self.expected[i].value)
+        except Exception as error:  # noqa: BLE001  an answer of any form may come in
+            return f"the answer cannot be compared with the expected one ({type(error).__name__})."
 
     def property_faults(self) -> list[list[str | None]]:
         """For each property and each drawn case, what is wrong; a case without an answer counts as a fault."""
@@ -65,12 +71,12 @@ class _Answers:
                 pair = [i] if p.derive is None else [i, start + i]
                 args = [part for k in pair for part in (self.cases[k], self._value(k))]
                 if any(self._value(k) is None for k in pair):
-                    row.append("there is no answer to look at.")
+                    row.append(UNTESTED)
                     continue
                 try:
                     row.append(p.fault(*args))
-                except Exception as error:  # noqa: BLE001  an answer of any form may come in
-                    row.append(f"it cannot be tested on this answer ({type(error).__name__}).")
+                except Exception:  # noqa: BLE001  an answer of any form may come in
+                    row.append(UNTESTED)
             start += self.num_drawn if p.derive else 0
             table.append(row)
         return table
@@ -88,10 +94,9 @@ class _Answers:
             return kinds[0] == kinds[1] and (mine.value is None) == (theirs.value is None)
         if mine.changed != theirs.changed:
             return False
-        if isinstance(mine.value, Tensor) and isinstance(theirs.value, Tensor) and mine.value.shape == theirs.value.shape \
-                and torch.equal(mine.value, theirs.value):
-            return True  # two answers of the wrong form can be the same, too
         try:
+            if isinstance(mine.value, Tensor) and torch.equal(mine.value, theirs.value):
+                return True  # two answers of the same wrong form
             return self.exercise.same.difference(mine.value, theirs.value) is None
         except Exception:  # noqa: BLE001  answers of different form are not the same
             return False
@@ -129,10 +134,12 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
             findings.append(Finding("wrong", "also on " + _some(also)))
     if right and wrong:
         findings.append(Finding("right", "right on " + _some([cases[i].label for i in right])))
-    if any(outcome.value is not None for outcome in outcomes):
-        for p, row in zip(exercise.properties, table):
-            fault = next((f"{p.name}: on {cases[i].label}, {reason}" for i, reason in enumerate(row) if reason), None)
-            findings.append(Finding("wrong", fault) if fault else Finding("right", p.name))
+    for p, row in zip(exercise.properties, table):
+        broken = next(((i, reason) for i, reason in enumerate(row) if reason), None)
+        if broken is None:
+            findings.append(Finding("right", p.name))
+        elif not wrong or broken[1] != UNTESTED:
+            findings.append(Finding("wrong", f"{p.name}: on {cases[broken[0]].label}, {broken[1]}"))
     return Verdict(exercise.name, "wrong", 0, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
 
 

@@ -78,6 +78,71 @@ def _(A):
     return torch.stack(torch.where(A != 0)).flip(1)
 
 
+# ---------------------------------------------------------------------------------------------------------- degrees
+
+
+def _edge_lists(generator):
+    yield Case("a directed path of three nodes", PATH, 3)
+    yield Case("one node without edges", NO_EDGES, 1)
+    yield Case("a star: four edges into node 0", torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5)
+    yield Case("a path of three and two isolated nodes behind it", PATH, 5)
+    for num_nodes, num_edges in ((6, 13), (9, 31)):
+        yield Case(f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes)
+
+
+def _counts_every_edge(case, value):
+    num_edges = case.args[0].shape[1]
+    return None if int(value.sum()) == num_edges else f"the counts add up to {int(value.sum())}, with {num_edges} edges."
+
+
+degrees = Exercise(graphs.degrees, NOTEBOOK, 1, _edge_lists, properties=(
+    Property("every edge is counted once", _counts_every_edge),
+))
+
+
+@degrees.misconception("out-degree", "You counted the edges that leave each node. A message travels along its edge, so what "
+                       "u receives comes over the edges that arrive. Which row holds the places of arrival?")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[0], minlength=num_nodes)
+
+
+@degrees.misconception("both ends counted", "You counted each edge at both of its ends. An undirected link already stands in "
+                       "edge_index twice, once in each direction.")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index.flatten(), minlength=num_nodes)
+
+
+@degrees.misconception("indexing does not accumulate", "The counts stop at 1. In count[u] += 1 with a tensor u in which a "
+                       "node stands several times, PyTorch adds once for each different node. Look for an operation that "
+                       "accumulates.")
+def _(edge_index, num_nodes):
+    count = torch.zeros(num_nodes, dtype=torch.int64)
+    count[edge_index[1]] += 1
+    return count
+
+
+@degrees.misconception("the last nodes are missing", "Your result ends at the last node that has an incoming edge. An "
+                       "isolated node is a node too: the answer has num_nodes entries.")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[1])
+
+
+@degrees.misconception("nodes without edges are missing", "Your result lists only nodes with at least one incoming edge, so "
+                       "entry i is no longer about node i. Nodes that receive nothing have degree 0.")
+def _(edge_index, num_nodes):
+    return torch.unique(edge_index[1], return_counts=True)[1]
+
+
+@degrees.right
+def _(edge_index, num_nodes):
+    return torch.tensor([sum(u == node for u in edge_index[1].tolist()) for node in range(num_nodes)])
+
+
+@degrees.right
+def _(edge_index, num_nodes):
+    return graphs.to_adjacency(edge_index, num_nodes).sum(0).to(torch.int32)
+
+
 # ---------------------------------------------------------------------------------------------------------- permute
 
 
@@ -159,71 +224,6 @@ def _(A, X, p):
         for j in range(len(p)):
             B[i, j] = A[p[i], p[j]]
     return B, Y
-
-
-# ---------------------------------------------------------------------------------------------------------- degrees
-
-
-def _edge_lists(generator):
-    yield Case("a directed path of three nodes", PATH, 3)
-    yield Case("one node without edges", NO_EDGES, 1)
-    yield Case("a star: four edges into node 0", torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5)
-    yield Case("a path of three and two isolated nodes behind it", PATH, 5)
-    for num_nodes, num_edges in ((6, 13), (9, 31)):
-        yield Case(f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes)
-
-
-def _counts_every_edge(case, value):
-    num_edges = case.args[0].shape[1]
-    return None if int(value.sum()) == num_edges else f"the counts add up to {int(value.sum())}, with {num_edges} edges."
-
-
-degrees = Exercise(graphs.degrees, NOTEBOOK, 1, _edge_lists, properties=(
-    Property("every edge is counted once", _counts_every_edge),
-))
-
-
-@degrees.misconception("out-degree", "You counted the edges that leave each node. A message travels along its edge, so what "
-                       "u receives comes over the edges that arrive. Which row holds the places of arrival?")
-def _(edge_index, num_nodes):
-    return torch.bincount(edge_index[0], minlength=num_nodes)
-
-
-@degrees.misconception("both ends counted", "You counted each edge at both of its ends. An undirected link already stands in "
-                       "edge_index twice, once in each direction.")
-def _(edge_index, num_nodes):
-    return torch.bincount(edge_index.flatten(), minlength=num_nodes)
-
-
-@degrees.misconception("indexing does not accumulate", "The counts stop at 1. In count[u] += 1 with a tensor u in which a "
-                       "node stands several times, PyTorch adds once for each different node. Look for an operation that "
-                       "accumulates.")
-def _(edge_index, num_nodes):
-    count = torch.zeros(num_nodes, dtype=torch.int64)
-    count[edge_index[1]] += 1
-    return count
-
-
-@degrees.misconception("the last nodes are missing", "Your result ends at the last node that has an incoming edge. An "
-                       "isolated node is a node too: the answer has num_nodes entries.")
-def _(edge_index, num_nodes):
-    return torch.bincount(edge_index[1])
-
-
-@degrees.misconception("nodes without edges are missing", "Your result lists only nodes with at least one incoming edge, so "
-                       "entry i is no longer about node i. Nodes that receive nothing have degree 0.")
-def _(edge_index, num_nodes):
-    return torch.unique(edge_index[1], return_counts=True)[1]
-
-
-@degrees.right
-def _(edge_index, num_nodes):
-    return torch.tensor([sum(u == node for u in edge_index[1].tolist()) for node in range(num_nodes)])
-
-
-@degrees.right
-def _(edge_index, num_nodes):
-    return graphs.to_adjacency(edge_index, num_nodes).sum(0).to(torch.int32)
 
 
 # ------------------------------------------------------------------------------------------------------ split_links

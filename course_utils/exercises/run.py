@@ -39,7 +39,7 @@ def _own(value: Any) -> Any:
     """The value by itself: detached, and out of reach of later calls."""
     if isinstance(value, Tensor):
         return value.detach().clone()
-    return tuple(map(_own, value)) if isinstance(value, tuple | list) else value
+    return type(value)(map(_own, value)) if type(value) in (tuple, list) else value
 
 
 def _students_trace(error: BaseException) -> str:

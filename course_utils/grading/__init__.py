@@ -1,0 +1,1 @@
+"""Masters to students' notebooks (`build`)."""

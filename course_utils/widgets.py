@@ -1,0 +1,135 @@
+"""The live interactions. Each is driven by mouse or keyboard, and stands beside a figure that says the same without it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from html import escape
+
+import ipywidgets
+import torch
+from torch import Tensor
+
+from . import graphs, message_passing, plotting
+from .graph_view import GraphView
+
+
+def explore(render: Callable[..., plotting.Picture], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Controls above the figure ``render(**values)`` makes of their values. What was drawn once is kept."""
+    render = functools.cache(render)
+    shown = ipywidgets.HTML()
+
+    def update(change=None):
+        shown.value = render(**{name: control.value for name, control in controls.items()}).html
+
+    for control in controls.values():
+        control.observe(update, "value")
+    update()
+    return ipywidgets.VBox([ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), shown])
+
+
+def slider(description: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
+    """A slider over whole numbers, wide enough to be seen from the back row."""
+    return ipywidgets.IntSlider(value, low, high, description=description, style={"description_width": "initial"},
+                                layout={"width": "24em"})
+
+
+def shuffler(graph: graphs.Graph, positions: Tensor, predict: Callable[[Tensor], float], question: str,
+             orders: int = 20) -> ipywidgets.VBox:
+    """One graph under several numberings of its nodes: the picture, the adjacency matrix, and what ``predict`` says.
+
+    predict takes an adjacency matrix (num_nodes, num_nodes) and returns a probability; ``question`` is what it answers.
+    """
+    A = graphs.to_adjacency(graph.edge_index, graph.num_nodes)
+    view = GraphView(graph.edge_index, positions, directed=False, aspect=0.8, layout={"width": "22em"},
+                     alt="A molecule; each atom shows its number, and only the numbers change.")
+    numbering = slider("numbering", 0, orders, 0)
+    table = ipywidgets.HTML()
+
+    def update(change=None):
+        generator = torch.Generator().manual_seed(numbering.value)
+        p = torch.randperm(len(A), generator=generator) if numbering.value else torch.arange(len(A))
+        view.labels = torch.argsort(p).tolist()
+        rings = graph.num_edges // 2 - graph.num_nodes + 1
+        table.value = (f'<div style="font-size:1.15em;line-height:1.6">{_squares(A[p][:, p])}<div role="status">'
+                       f"{escape(question)}<br>MLP on the matrix: <b>{predict(A[p][:, p]):.0%} yes</b><br>"
+                       f"links − atoms + 1 = <b>{rings}</b></div></div>")
+
+    numbering.observe(update, "value")
+    update()
+    return ipywidgets.VBox([numbering, ipywidgets.HBox([view, table], layout={"flex_flow": "row wrap",
+                                                                             "align_items": "center"})])
+
+
+def _squares(A: Tensor) -> str:
+    """An adjacency matrix as squares, written by hand: a slider redraws it at every step."""
+    n = len(A)
+    squares = "".join(f'<rect x="{u}" y="{v}" width="1" height="1"/>' for v, u in A.nonzero().tolist())
+    return (f'<svg viewBox="-.1 -.1 {n + .2} {n + .2}" role="img" aria-label="Its adjacency matrix under this numbering." '
+            f'style="width:15em;max-width:100%"><g fill="{plotting.COLOURS[0]}">{squares}</g><rect width="{n}" height="{n}" '
+            f'fill="none" stroke="{plotting.GREY}" stroke-width=".1"/></svg>')
+
+
+_WEIGHT_SELF, _WEIGHT_NEIGH, _BIAS = 0.5, 1.0, 0.25
+
+
+def inbox(edge_index: Tensor, positions: Tensor, start: Tensor, rounds: int = 4) -> ipywidgets.VBox:
+    """Algorithm 4 with one number a node, round by round: click a node to open its inbox.
+
+    start (num_nodes,) holds h^(0). The weights are 0.5 for self and 1 for neighbours, the bias 0.25, sigma is ReLU.
+    """
+    W_self, W_neigh, b = torch.tensor([[_WEIGHT_SELF]]), torch.tensor([[_WEIGHT_NEIGH]]), torch.tensor([_BIAS])
+    h = [start.float()[:, None]]
+    for _ in range(rounds):
+        h.append(message_passing.message_round(h[-1], edge_index, W_self, W_neigh, b))
+    view = GraphView(edge_index, positions, selected=2, alt="A directed graph; each node shows its number h.")
+    k = slider("round k", 0, rounds - 1, 0)
+    table = ipywidgets.HTML()
+
+    def update(change=None):
+        u = view.selected
+        view.labels = [f"{value:.4g}" for value in h[k.value].flatten().tolist()]
+        if u is None:
+            view.active_edges, view.description = [], "No node is selected."
+            table.value = "Click a node, or press Tab and use the arrow keys."
+            return
+        view.active_edges = edge_index[1] == u
+        view.description = f"Node {u} is selected. Its inbox in round {k.value} is in the table."
+        table.value = inbox_table(h[k.value][:, 0], edge_index, u, h[k.value + 1][u, 0].item(), k.value)
+        view.pulse()
+
+    view.observe(update, "selected")
+    k.observe(update, "value")
+    update()
+    return ipywidgets.VBox([k, ipywidgets.HBox([view, table], layout={"flex_flow": "row wrap", "align_items": "center"})])
+
+
+def inbox_table(h: Tensor, edge_index: Tensor, u: int, updated: float, k: int) -> str:
+    """Round k at node u, term by term, as an HTML table: the messages, the bias counted, the total, the update."""
+    senders = edge_index[0, edge_index[1] == u].tolist()
+    rows = [(f"from node {v}", f"{_WEIGHT_NEIGH:g} × {h[v]:.4g} + {_BIAS}", _WEIGHT_NEIGH * h[v].item() + _BIAS)
+            for v in senders]
+    rows.append(("from itself", f"{_WEIGHT_SELF} × {h[u]:.4g}", _WEIGHT_SELF * h[u].item()))
+    total = sum(value for _, _, value in rows)
+    rows.append((f"sum M, the bias {len(senders)} time{'s' if len(senders) != 1 else ''} in it", "", total))
+    rows.append((f"update h of round {k + 1}", f"ReLU({total:.4g})", updated))
+    cells = "".join(f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding:.1em .8em .1em 0">{name}</th>'
+                    f'<td style="text-align:left;padding-right:.8em">{sum_}</td>'
+                    f'<td style="text-align:right"><b>{value:.4g}</b></td></tr>' for name, sum_, value in rows)
+    return (f'<table style="font-size:1.1em;line-height:1.7;border:0"><caption style="text-align:left;font-weight:bold">'
+            f"The inbox of node {u}</caption>{cells}</table>")
+
+
+def reach(edge_index: Tensor, y: Tensor, class_names: tuple[str, ...], neuron: int, rounds: int = 5) -> ipywidgets.VBox:
+    """Whom one node has heard of after 0, 1, ... rounds: the share of each class, by a slider."""
+    heard = message_passing.receptive_fields(edge_index, len(y), rounds)
+
+    def render(k):
+        seen = heard[k][neuron]
+        share = {f"{name} ({int((y == c).sum())})": [seen[y == c].float().mean().item()]
+                 for c, name in enumerate(class_names)}
+        return plotting.bars(share, f"After {k} rounds the neuron has heard of {int(seen.sum()) - 1} others.", xlabel="heard of",
+                             title=f"after {k} round{'s' if k != 1 else ''}: {int(seen.sum()) - 1} of {len(y) - 1} others",
+                             top=1.0)
+
+    return explore(render, k=slider("rounds", 0, rounds, 1))

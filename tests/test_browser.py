@@ -1,0 +1,221 @@
+"""Notebooks as a reader sees them: in JupyterLab and as slides, in a real browser."""
+
+import json
+import math
+import os
+
+import nbformat
+import pytest
+import torch
+
+import browser
+from course_utils.graph_view import GraphView
+
+LIVE = """\
+import ipywidgets
+import torch
+from course_utils.graph_view import GraphView
+
+slider, figure = ipywidgets.IntSlider(3, 0, 9), ipywidgets.HTML()
+
+def draw(change=None):
+    figure.value = f'<svg width="200" height="40"><circle cx="{20 * slider.value}" cy="20" r="9" fill="#2a7fc0"/></svg>'
+
+slider.observe(draw, "value")
+draw()
+ipywidgets.VBox([slider, figure])
+"""
+GRAPH = """\
+edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 0]])
+view = GraphView(edge_index, [[0, 0], [1, 0.2], [0.4, 1]], alt="Three nodes in a ring.")
+
+def describe(change):
+    view.active_edges = edge_index[1] == view.selected
+    view.description = f"Node {view.selected} hears from {edge_index[0, view.active_edges].tolist()}."
+
+view.observe(describe, "selected")
+view
+"""
+HEARD = ["Node 0 hears from [1, 2].", "Node 2 hears from [1].", "Node 0 hears from [1, 2]."]
+EDGES = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 0, 2]])
+PLACES = [[0, 0], [1, 0.2], [0.4, 1]]
+
+
+def write_notebook(path, *cells):
+    """A notebook that is one slide a cell."""
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    for source in cells:
+        new = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
+        notebook.cells.append(new(source, metadata={"slideshow": {"slide_type": "slide"}}))
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture(scope="module")
+def context():
+    if browser.find_chromium() is None:
+        reason = "No Chromium, Chrome or Edge was found; install one of them to run the tests in a browser."
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    with browser.chromium() as context:
+        yield context
+
+
+@pytest.fixture
+def page(context):
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors
+
+
+@pytest.fixture(scope="module")
+def lab(context, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    write_notebook(folder / "live.ipynb", "# Live", LIVE, GRAPH)
+    write_notebook(folder / "broken.ipynb", "1 / 0", "print('never reached')")
+    with browser.jupyterlab(folder) as lab:
+        yield lab
+
+
+def test_widgets_work_in_jupyterlab(page, lab):
+    browser.open_in_lab(page, lab, "live.ipynb")
+    before, after = browser.move_slider(page)
+    assert 'cx="60"' in before and 'cx="80"' in after
+    assert browser.use_graph(page) == HEARD
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        browser.open_in_lab(page, lab, "broken.ipynb")
+
+
+def test_widgets_work_in_slides(page, lab):
+    browser.open_in_slides(page, lab, "live.ipynb")
+    before, after = browser.move_slider(page)
+    assert 'cx="60"' in before and 'cx="80"' in after
+    assert browser.use_graph(page) == HEARD
+
+
+@pytest.fixture
+def draw(page):
+    """draw(view) shows a GraphView in a page of its own, with a model that has no kernel behind it; returns its svg."""
+    def show(view):
+        state = json.dumps({name: value for name, value in view.get_state().items() if name != "layout"})
+        page.goto("about:blank")
+        page.set_content('<body style="margin: 0"><div id="here" style="width: 640px"></div>')
+        page.evaluate("""async ([state, source]) => {
+            const {default: widget} = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+            const calls = {};
+            const tell = (name) => (calls[name] ?? []).forEach((call) => call());
+            window.saves = 0;
+            window.model = {get: (name) => state[name], save_changes() { window.saves += 1; throw Error("no kernel"); },
+                            set(name, value) { state[name] = value; tell(`change:${name}`); tell("change"); },
+                            on: (name, call) => (calls[name] ??= []).push(call), off() {}};
+            widget.render({model: window.model, el: document.getElementById("here")});
+        }""", [json.loads(state), str(view._esm)])
+        return page.locator("svg")
+    return show
+
+
+def held(page, name):
+    return page.evaluate("name => window.model.get(name)", name)
+
+
+def test_graph_works_without_a_kernel(page, draw):
+    svg = draw(GraphView(EDGES, PLACES, labels=["a", "b", "c"], groups=[0, 1, 0], alt="A ring."))
+    assert svg.get_attribute("aria-label") == "A ring."
+    options = svg.locator("[role=option]")
+    assert options.nth(1).get_attribute("aria-label") == "node 1, b, group 1, edges from 0, to 0, 2"
+    page.keyboard.press("Tab")
+    for key, selected in [("ArrowUp", 0), ("ArrowUp", 2), ("ArrowRight", 1), ("ArrowRight", 1), ("ArrowLeft", 0),
+                          ("Home", 0), ("End", 2), ("Escape", None)]:
+        page.keyboard.press(key)
+        assert held(page, "selected") == selected, key
+    options.nth(1).click()
+    assert held(page, "selected") == 1
+    assert svg.get_attribute("aria-activedescendant") == options.nth(1).get_attribute("id")
+    page.keyboard.press("Shift+ArrowUp")
+    assert held(page, "positions") == PLACES  # not movable
+
+
+def test_nodes_move_by_mouse_and_keyboard(page, draw):
+    svg = draw(GraphView(EDGES, PLACES, movable=True, alt="A ring."))
+    box = svg.locator("[role=option]").nth(2).bounding_box()
+    x, y = box["x"] + box["width"] / 2 + 5, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.evaluate("window.saves = 0; window.began = performance.now()")
+    page.mouse.move(x + 100, y + 100, steps=200)
+    seconds, saves = page.evaluate("[(performance.now() - window.began) / 1000, window.saves]")
+    page.mouse.up()
+    assert 1 <= saves <= 30 * seconds + 2
+    wide, high = 640 - 2 * 36, 384 - 2 * 36
+    assert held(page, "positions")[2] == pytest.approx([0.4 + 100 / wide, 1 - 100 / high])
+    page.mouse.move(x, y)
+    page.keyboard.press("Shift+ArrowLeft")
+    assert held(page, "positions")[2] == pytest.approx([0.38 + 100 / wide, 1 - 100 / high])
+    for _ in range(50):
+        page.keyboard.press("Shift+ArrowUp")
+    assert held(page, "positions")[2][1] == 1
+    assert held(page, "positions")[:2] == PLACES[:2]
+
+
+def heads(svg):
+    """Where the arrows of a drawing end."""
+    paths = svg.locator("path[fill=currentColor]").evaluate_all("paths => paths.map((path) => path.getAttribute('d'))")
+    return [tuple(map(float, path[1:].split("L")[0].split())) for path in paths if path]
+
+
+def test_arrows_stop_at_the_rim(draw):
+    edges = torch.tensor([[0, 1], [1, 0]])
+    tips = heads(draw(GraphView(edges, [[0, 0.5], [1, 0.5]], alt="Two nodes.")))
+    for (x, y), centre in zip(tips, (640 - 36, 36)):
+        assert math.hypot(x - centre, y - 192) == pytest.approx(26 + 2, abs=0.2)
+    assert (tips[0][1] - 192) * (tips[1][1] - 192) < 0  # each bent to its own left
+    assert heads(draw(GraphView(edges, [[0, 0.5], [1, 0.5]], directed=False, alt="Two nodes."))) == []
+
+
+def test_pulse_runs_once_and_not_where_motion_is_unwelcome(page, draw):
+    view = GraphView(EDGES, PLACES, alt="A ring.")
+    view.active_edges = EDGES[1] == 0
+    svg = draw(view)
+    dots = svg.locator("> circle")
+    page.evaluate("window.model.set('_pulses', 1)")
+    browser.wait_for(lambda: dots.count() == 2, 5, "two dots", pause=0.02)
+    browser.wait_for(lambda: dots.count() == 0, 5, "the dots to arrive")
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate("window.model.set('_pulses', 2)")
+    page.wait_for_timeout(100)
+    assert dots.count() == 0
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"edge_index": EDGES.T}, "Did you forget .T"),
+    ({"edge_index": EDGES + 1}, "names node 3"),
+    ({"positions": {0: [0, 0], 1: [1, 1], 2: [0, 1]}}, "positions are a dict"),
+    ({"positions": [[0, 0], [1, 1], [0]]}, "positions are a list"),
+    ({"positions": torch.rand(3, 3)}, r"have shape \(3, 3\); expected numbers of shape \(3, 2\)"),
+    ({"positions": [[0, 0], [1, 1], [0, -1]]}, "from -1 to 1; expected 0 to 1"),
+    ({"positions": [[0, 0], [1, 1], [0, math.nan]]}, "expected 0 to 1"),
+    ({"labels": "ab"}, "labels has 2 entries; expected one for each of the 3 nodes"),
+    ({"groups": [0, 1, 5]}, "from 0 to 5; expected whole numbers from 0 to 4"),
+    ({"selected": 3}, "selected is 3; expected None or a node from 0 to 2"),
+    ({"active_edges": [0, 5]}, "names edge 5; with 5 edges they are 0 to 4"),
+    ({"edge_labels": ["m"]}, "edge_labels has 1 entries; expected one for each of the 5 edges"),
+])
+def test_bad_input_is_named(change, message):
+    good = {"edge_index": EDGES, "positions": PLACES, "alt": "A ring."}
+    with pytest.raises(ValueError, match=message):
+        GraphView(**{**good, **change})
+    view, (name, value) = GraphView(**good), *change.items()
+    before = getattr(view, name)
+    with pytest.raises(ValueError, match=message):
+        setattr(view, name, value)
+    assert getattr(view, name) is before
+
+
+def test_new_edges_forget_what_was_said_of_the_old():
+    view = GraphView(EDGES, PLACES, labels=torch.tensor([0.25, 1.0, 1 / 3]), alt="A ring.")
+    assert view.labels == ["0.25", "1", "0.333"]
+    view.active_edges, view.edge_labels = EDGES[1] == 2, range(5)
+    assert (view.active_edges, view.edge_labels) == ([2, 4], ["0", "1", "2", "3", "4"])
+    view.edge_index = EDGES[:, :2]
+    assert (view.active_edges, view.edge_labels) == ([], [])

@@ -1,0 +1,247 @@
+"""The checks: every misconception gets its own sentence, every right answer is accepted, nothing raises."""
+
+import re
+import time
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from course_utils import exercises, graphs
+from course_utils.exercises import check, find, of_notebook, verdict_on, yours
+from course_utils.exercises.declare import Outcome
+from course_utils.exercises.judge import judge
+from course_utils.exercises.run import call_all
+
+EXERCISES = [e for notebook in ("01_graph_tasks", "02_message_passing") for e in of_notebook(notebook)]
+SEEDS = range(5)
+MISCONCEPTIONS = [(e, m) for e in EXERCISES for m in e.misconceptions]
+
+
+def verdict(exercise, function, seed=0):
+    cases = exercise.cases(seed)
+    return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("exercise", "m"), MISCONCEPTIONS, ids=[f"{e.name}: {m.name}" for e, m in MISCONCEPTIONS])
+def test_each_misconception_gets_its_own_sentence(exercise, m, seed):
+    v = verdict(exercise, m.wrong, seed)
+    assert (v.state, v.misconception, v.points) == ("wrong", m.name, 0)
+    assert v.findings[0].text == m.says
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_right_answers_are_accepted_however_they_are_written(exercise, seed):
+    for function in (exercise.reference, *exercise.also_right):
+        v = verdict(exercise, function, seed)
+        assert (v.state, v.points) == ("right", exercise.points), v.findings
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_each_exercise_is_declared_in_full(exercise):
+    assert len(exercise.misconceptions) >= 3
+    assert len(exercise.also_right) >= 2
+    assert len({m.name for m in exercise.misconceptions}) == len(exercise.misconceptions)
+    assert find(exercise.name) is exercise
+
+
+def degrees(edge_index, num_nodes):
+    """In-degrees."""
+    return torch.bincount(edge_index[1], minlength=num_nodes)
+
+
+def named(function, name="degrees"):
+    function.__name__ = name
+    return function
+
+
+def loops_for_ever(edge_index, num_nodes):
+    while True:
+        pass
+
+
+def swallows_everything(edge_index, num_nodes):
+    while True:
+        try:
+            print("still here")
+        except:  # noqa: E722
+            pass
+
+
+def calls_itself(edge_index, num_nodes):
+    return calls_itself(edge_index, num_nodes)
+
+
+def changes_its_input(edge_index, num_nodes):
+    answer = degrees(edge_index, num_nodes)
+    edge_index += 1
+    return answer
+
+
+def prints_a_lot(edge_index, num_nodes):
+    print("x" * 10_000_000)
+    return degrees(edge_index, num_nodes)
+
+
+def raises(edge_index, num_nodes):
+    return undefined  # noqa: F821
+
+
+def leaves(edge_index, num_nodes):
+    raise SystemExit
+
+
+def nan_message(h, edge_index, W_self, W_neigh, b):
+    return torch.full((len(h), len(b)), torch.nan)
+
+
+@pytest.mark.parametrize(("function", "state", "says"), [
+    (lambda e, n: None, "wrong", "your function returned None. Is there a return?"),
+    (lambda e, n: torch.zeros(n + 1, dtype=torch.int64), "wrong", "has shape (4,); expected (3,)"),
+    (lambda e, n: torch.zeros(n), "wrong", "holds floating point numbers (torch.float32); expected integer (torch.int64)"),
+    (lambda e, n: torch.zeros(n, dtype=torch.complex64), "wrong", "holds complex numbers"),
+    (lambda e, n: [0] * n, "wrong", "is a list; expected a torch tensor of shape (3,)"),
+    (lambda e, n: degrees(e, n).to_sparse(), "wrong", "sparse tensor; expected a dense one"),
+    (lambda e, n: degrees(e, n).to("meta"), "wrong", "cannot be compared with the expected one"),
+    (lambda e: e, "wrong", "cannot be called with 2 arguments; expected (edge_index, num_nodes)"),
+    (changes_its_input, "wrong", "changed its input edge_index; work on a copy"),
+    (raises, "wrong", "NameError: name 'undefined' is not defined"),
+    (leaves, "wrong", "stopped with SystemExit"),
+    (calls_itself, "wrong", "RecursionError"),
+    (prints_a_lot, "right", "60,000,006 characters"),
+], ids=lambda value: value if isinstance(value, str) else None)
+def test_bad_answers_get_a_useful_card(function, state, says):
+    v = check(named(function))
+    assert v.state == state
+    assert says in repr(v)
+
+
+def test_nan_is_shown():
+    assert "is nan; expected" in repr(check(named(nan_message, "message_round")))
+
+
+@pytest.mark.parametrize("function", [loops_for_ever, swallows_everything], ids=lambda f: f.__name__)
+def test_a_loop_that_never_ends_is_called_that(function, monkeypatch):
+    monkeypatch.setattr(find("degrees"), "seconds", 0.3)
+    start = time.monotonic()
+    text = repr(check(named(function)))
+    assert "Is there a loop that never ends?" in text
+    assert time.monotonic() - start < 30  # it came back at all
+    assert check(degrees).state == "right"  # and the next check works
+
+
+def test_the_students_own_traceback_is_shown():
+    text = repr(check(named(raises)))
+    assert "return undefined" in text
+    assert "run.py" not in text
+
+
+@pytest.mark.parametrize(("given_", "says"), [
+    ("degrees", "check got the text 'degrees'; expected the function itself: check(degrees), without quotes."),
+    (torch.ones(3), "check got a Tensor; expected a function"),
+    (lambda x: x, "a lambda has none. Write it with def."),
+    (named(lambda e, n: e, "degress"), "Did you mean degrees?"),
+    (named(lambda e, n: e, "qqqq"), "The exercises are to_edge_index, degrees"),
+    (graphs.degrees, "this is the library's own function"),
+])
+def test_what_cannot_be_checked_is_explained(given_, says):
+    assert says in repr(check(given_))
+
+
+@given(st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()), st.functions(), st.builds(object)))
+def test_check_never_raises(thing):
+    html = check(thing)._repr_mimebundle_()[0]["text/html"]
+    assert html.startswith("<div")
+
+
+@given(st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.tuples(st.integers()),
+                 st.dictionaries(st.text(), st.integers()), st.just(torch.ones(2, 2)), st.just((torch.ones(1), "x")),
+                 st.just((torch.ones(2, 3), torch.ones(4))), st.just(torch.tensor(1))),
+       st.sampled_from([e.name for e in EXERCISES]))
+def test_no_return_value_upsets_a_check(value, name):
+    assert verdict_on(find(name), lambda *args: value).state == "wrong"
+
+
+def test_an_untouched_stub_is_not_started_and_a_touched_one_is_not():
+    def degrees(edge_index, num_nodes):
+        """In-degrees."""
+        ...
+
+    assert check(degrees).state == "not started"
+
+    def degrees(edge_index, num_nodes):
+        pass
+
+    assert "returned None" in repr(check(degrees))
+
+    def degrees(edge_index, num_nodes):
+        ...
+        return torch.bincount(edge_index[1], minlength=num_nodes)
+
+    assert check(degrees).state == "right"
+
+
+def test_the_summary_counts_the_points(monkeypatch):
+    monkeypatch.setattr(exercises, "_verdicts", {})
+    assert "nothing has been checked yet" in repr(check())
+    check(degrees)
+    summary = check()
+    assert summary.title == "01_graph_tasks: 1 of 7 points"
+    assert summary.record["summary"]["permute"] == "not started"
+
+
+def test_yours_is_the_students_once_it_is_right(monkeypatch, capsys):
+    monkeypatch.setattr(exercises, "_verdicts", {})
+    assert yours(degrees) is graphs.degrees
+    assert "has not passed its check yet" in capsys.readouterr().out
+    check(degrees)
+    edges = torch.tensor([[0, 1], [1, 2]])
+    assert yours(degrees)(edges, 3).tolist() == [0, 1, 1]
+    with pytest.raises(ValueError):  # what is wrong for both is an error for both
+        yours(degrees)(edges.float(), 3)
+    assert "This is the library's." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_a_verdict_is_a_function_of_inputs_and_outcomes_alone(exercise):
+    """Outcomes that came over a pipe, as plain arrays, give the same verdict."""
+    def over_a_pipe(value):
+        if isinstance(value, tuple):
+            return tuple(map(over_a_pipe, value))
+        return torch.from_numpy(value.numpy().copy())
+
+    wrong = exercise.misconceptions[0].wrong
+    cases = exercise.cases(3)
+    here = call_all(wrong, cases, exercise.parameters, exercise.seconds)
+    there = [Outcome(None if o.value is None else over_a_pipe(o.value), o.error, o.trace, o.late, o.changed, o.printed)
+             for o in here]
+    assert judge(exercise, exercise.cases(3), there) == judge(exercise, cases, here)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_a_check_leaves_the_global_random_numbers_alone(exercise):
+    before = torch.random.get_rng_state()
+    verdict_on(exercise, exercise.misconceptions[0].wrong)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_cards_can_be_read_without_colour_and_by_a_screen_reader():
+    def degrees(edge_index, num_nodes):
+        raise ValueError("<b>& bold")
+
+    data, metadata = check(degrees)._repr_mimebundle_()
+    html = data["text/html"]
+    assert "<b>& bold" not in html
+    assert "&lt;b&gt;&amp; bold" in html
+    assert 'role="group" aria-label="degrees: not yet (0 of 1 point)"' in html
+    assert "✗" in html and 'aria-label="does not hold: "' in html
+    assert not re.search(r"[^-]color:(?!inherit)", html.replace("border", "")), "text keeps the page's colour"
+    assert metadata["course"]["points"] == 0
+    assert data["text/plain"].startswith("✗ degrees: not yet")
+
+
+def test_right_cards_say_so_in_words():
+    assert "degrees: right (1 of 1 point)" in check(degrees)._repr_mimebundle_()[0]["text/html"]

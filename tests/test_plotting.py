@@ -1,0 +1,119 @@
+import re
+
+import pytest
+import torch
+
+from course_utils import datasets, plotting, widgets
+
+EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
+
+
+def figures():
+    """One figure of each kind."""
+    positions = plotting.layout(EDGES, 4)
+    yield plotting.graph(EDGES, positions, "A graph of four.", labels="abcd", groups=[0, 1, 2, 3], directed=True, marked=[1],
+                         group_names=["p", "q", "r", "s"])
+    yield plotting.matrix(torch.eye(4), "The <identity> & more.", blocks=[("first", 1), ("rest", 3)])
+    yield plotting.bars({"one": [0.2, 0.4], "two": [0.9]}, "Bars.", xlabel="share", blind=0.5)
+    yield plotting.lines(range(3), {"up": [[0, 1], [1, 2], [2, 3]], "down": [2, 1, 0]}, "Lines.", xlabel="x", ylabel="y")
+    yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N")
+
+
+@pytest.mark.parametrize("figure", list(figures()), ids=lambda f: f.alt)
+def test_a_figure_has_alt_text_and_takes_the_pages_text_colour(figure):
+    data = figure._repr_mimebundle_()
+    html = data["text/html"]
+    assert html.count('role="img"') == 1
+    assert re.search(r'aria-label="([^"]+)"', html).group(1)
+    assert figure.alt in data["text/plain"]
+    assert "currentColor" in html and plotting._INK not in html
+    assert "<identity>" not in html
+
+
+def test_ids_of_two_figures_in_one_page_differ():
+    one, two = (set(re.findall(r'\bid="([^"]+)"', figure.html)) for figure in list(figures())[:2])
+    assert one and two and not one & two
+
+
+def test_every_reference_inside_a_figure_is_resolved():
+    for figure in figures():
+        ids = set(re.findall(r'\bid="([^"]+)"', figure.html))
+        for first, second in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', figure.html):
+            assert (first or second) in ids
+
+
+def luminance(colour):
+    parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", [*plotting.COLOURS, plotting.GREY])
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
+def test_colours_stand_out_on_white_and_on_black(colour, page):
+    light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_the_same_figure_is_the_same_svg():
+    assert next(figures()).html == next(figures()).html
+
+
+def test_a_row_has_the_alt_text_of_all():
+    one, two, *_ = figures()
+    assert plotting.row(one, two).alt == f"{one.alt} {two.alt}"
+
+
+def test_mirror_images_are_drawn_as_mirror_images():
+    """L-alanine, with the hydrogen towards the viewer, reads CO, R, N clockwise; D-alanine the other way round."""
+    turns = {}
+    for m in datasets.molecules():
+        if m.id in ("ALA", "DAL"):
+            seen = plotting.seen_around_centre(m, up="N")
+            around = m.graph.edge_index[1, m.graph.edge_index[0] == m.stereocentre].tolist()
+            oxygens = [i for i in around if any(m.graph.names[j] == "O" for j in
+                                                m.graph.edge_index[1, m.graph.edge_index[0] == i].tolist())]
+            nitrogen = next(i for i in around if m.graph.names[i] == "N")
+            rest = next(i for i in around if i not in (oxygens[0], nitrogen))
+            (ax, ay), (bx, by) = seen[oxygens[0]].tolist(), seen[rest].tolist()
+            turns[m.id] = ax * by - ay * bx
+            assert seen[nitrogen, 1] > 0 and abs(seen[nitrogen, 0]) < 1e-4
+    assert turns["ALA"] < 0 < turns["DAL"]  # clockwise is negative where y points up
+
+
+# ------------------------------------------------------------------------------------------------------ interactions
+
+
+def test_the_shuffler_moves_numbers_and_matrix_and_not_the_graph():
+    m = next(m.graph for m in datasets.molecules() if m.id == "PHE")
+    box = widgets.shuffler(m, plotting.layout(m.edge_index, m.num_nodes), lambda A: A[0].sum().item() / 10, "Ring?")
+    numbering, (view, table) = box.children[0], box.children[1].children
+    before = list(view.labels), view.positions, table.value
+    numbering.value = 3
+    assert sorted(view.labels, key=int) == sorted(before[0], key=int) and view.labels != before[0]
+    assert view.positions == before[1]
+    assert table.value != before[2]
+    assert "<b>1</b>" in table.value  # one ring, whatever the numbering
+
+
+def test_the_inbox_counts_the_bias_and_follows_the_slider():
+    edges = torch.tensor([[0, 1, 3], [1, 2, 2]])
+    box = widgets.inbox(edges, plotting.layout(edges, 5), torch.tensor([2.0, 1.0, -1.0, 0.0, 4.0]))
+    k, (view, table) = box.children[0], box.children[1].children
+    assert "the bias 2 times in it" in table.value
+    view.selected = 4
+    assert "the bias 0 times in it" in table.value and view.active_edges == []
+    assert view.labels == ["2", "1", "-1", "0", "4"]
+    k.value = 1
+    assert view.labels == ["1", "2.75", "1", "0", "2"]
+    view.selected = None
+    assert "Click a node" in table.value
+
+
+def test_reach_follows_the_slider():
+    fly = datasets.fly_connectome("left")
+    box = widgets.reach(fly.edge_index, fly.y, datasets.CELL_CLASSES, neuron=100)
+    controls, shown = box.children
+    before = shown.value
+    controls.children[0].value = 3
+    assert shown.value != before and "After 3 rounds" in shown.value
