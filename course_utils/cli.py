@@ -51,7 +51,7 @@ def run_build(args: argparse.Namespace) -> int:
     root = args.root or build.find_root()
     if args.check:
         found = build.differences(root, build.declared, args.out)
-        print("\n".join(found + ["`course build` puts this right."] if found else ["notebooks and masters agree."]))
+        print("\n".join(found + ["Run `course build`."] if found else ["notebooks and masters agree."]))
         return 1 if found else 0
     done, refused = build.build(root, build.declared, args.out, args.force)
     print("\n".join(done))

@@ -2,7 +2,7 @@
 
 const MARGIN = 36;
 // Corners (0: a circle), turn, the size at which all look equally large, and the room for a label, both in radii.
-const SHAPES = [[0, 0, 1, 1.8], [4, Math.PI / 4, 1.22, 1.8], [4, 0, 1.32, 1.6], [3, Math.PI / 2, 1.5, 1.25],
+const SHAPES = [[0, 0, 1, 1.8], [4, Math.PI / 4, 1.22, 1.6], [4, 0, 1.32, 1.6], [3, Math.PI / 2, 1.5, 1.25],
                 [3, -Math.PI / 2, 1.5, 1.25]];
 const ARROWS = {ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
 const CSS = `
@@ -111,7 +111,7 @@ function render({model, el}) {
     const groups = model.get("groups"), selected = model.get("selected"), count = groups.length;
     const width = Math.min(640, Math.max(240, el.clientWidth || 640));
     drawing = [width, width * model.get("aspect")];
-    const radius = count <= 10 ? 26 : count <= 20 ? 20 : count <= 36 ? 16 : 13;
+    const radius = Math.min(width / 20, count <= 10 ? 26 : count <= 20 ? 20 : count <= 36 ? 16 : 13);
     const nodes = model.get("positions").map((p, i) => ({...toDrawing(p), radius, group: groups[i]}));
     svg.setAttribute("viewBox", `0 0 ${drawing.join(" ")}`);
     svg.setAttribute("aria-label", model.get("alt"));

@@ -96,7 +96,8 @@ def layout(edge_index: Tensor, num_nodes: int, seed: int = 0) -> Tensor:
 def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[str] | None = None,
           groups: Sequence[int] | None = None, group_names: Sequence[str] = (), directed: bool = False, title: str = "",
           marked: Sequence[int] = (), width: float = 4.8, height: float = 4.2) -> Picture:
-    """A small graph. ``groups`` gives each node a colour and a shape, ``marked`` nodes a second rim."""
+    """A small graph. ``groups`` gives each node a colour and a shape, ``marked`` nodes a second rim; a label of more than
+    two characters stands below its node."""
     num_nodes = len(positions)
     groups = [0] * num_nodes if groups is None else [int(g) for g in groups]
     xy = positions.numpy()
@@ -117,8 +118,11 @@ def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[s
                     label=group_names[k] if group_names else None)
         for i in marked:
             ax.plot(*xy[i], "o", markersize=size * 1.9, markerfacecolor="none", markeredgecolor=_INK, markeredgewidth=1.6)
-        for i, text in enumerate(labels if labels is not None else ()):
-            ax.text(*xy[i], text, ha="center", va="center", color="white", fontsize=size * 0.75, weight="bold", zorder=3)
+        for i, text in enumerate(map(str, labels if labels is not None else ())):
+            if len(text) <= 2:
+                ax.text(*xy[i], text, ha="center", va="center", color="black", fontsize=size * 0.75, weight="bold", zorder=3)
+            else:
+                ax.annotate(text, xy[i], (0, -size), textcoords="offset points", ha="center", va="top", zorder=3)
         if group_names:
             ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(group_names), handletextpad=0.2)
         ax.set_title(title)
@@ -127,6 +131,12 @@ def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[s
         ax.set_aspect("equal")
 
     return picture(draw, alt, width, height)
+
+
+def named(letter: str, values: Sequence[float]) -> list[str]:
+    """A label for each node that gives its number and its value: "h₂ = -1"."""
+    digits = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    return [f"{letter}{str(u).translate(digits)} = {float(value):.4g}" for u, value in enumerate(values)]
 
 
 def by_name(names: Sequence[str]) -> list[int]:

@@ -31,7 +31,7 @@ def explore(render: Callable[..., plotting.Picture], **controls: ipywidgets.Widg
 def slider(description: str, low: int, high: int, value: int) -> ipywidgets.IntSlider:
     """A slider over whole numbers, wide enough to be seen from the back row."""
     return ipywidgets.IntSlider(value, low, high, description=description, style={"description_width": "initial"},
-                                layout={"width": "24em"})
+                                layout={"width": "380px"})
 
 
 def shuffler(graph: graphs.Graph, positions: Tensor, predict: Callable[[Tensor], float], question: str,
@@ -41,7 +41,7 @@ def shuffler(graph: graphs.Graph, positions: Tensor, predict: Callable[[Tensor],
     predict takes an adjacency matrix (num_nodes, num_nodes) and returns a probability; ``question`` is what it answers.
     """
     A = graphs.to_adjacency(graph.edge_index, graph.num_nodes)
-    view = GraphView(graph.edge_index, positions, directed=False, aspect=0.8, layout={"width": "22em"},
+    view = GraphView(graph.edge_index, positions, directed=False, aspect=0.8, layout={"width": "380px"},
                      alt="A molecule; each atom shows its number, and only the numbers change.")
     numbering = slider("numbering", 0, orders, 0)
     table = ipywidgets.HTML()
@@ -51,14 +51,14 @@ def shuffler(graph: graphs.Graph, positions: Tensor, predict: Callable[[Tensor],
         p = torch.randperm(len(A), generator=generator) if numbering.value else torch.arange(len(A))
         view.labels = torch.argsort(p).tolist()
         rings = graph.num_edges // 2 - graph.num_nodes + 1
-        table.value = (f'<div style="font-size:1.15em;line-height:1.6">{_squares(A[p][:, p])}<div role="status">'
+        table.value = (f'<div style="font-size:18px;line-height:1.6">{_squares(A[p][:, p])}<div role="status">'
                        f"{escape(question)}<br>MLP on the matrix: <b>{predict(A[p][:, p]):.0%} yes</b><br>"
                        f"links − atoms + 1 = <b>{rings}</b></div></div>")
 
     numbering.observe(update, "value")
     update()
     return ipywidgets.VBox([numbering, ipywidgets.HBox([view, table], layout={"flex_flow": "row wrap",
-                                                                             "align_items": "center"})])
+                                                                             "align_items": "center", "grid_gap": "24px"})])
 
 
 def _squares(A: Tensor) -> str:
@@ -66,7 +66,7 @@ def _squares(A: Tensor) -> str:
     n = len(A)
     squares = "".join(f'<rect x="{u}" y="{v}" width="1" height="1"/>' for v, u in A.nonzero().tolist())
     return (f'<svg viewBox="-.1 -.1 {n + .2} {n + .2}" role="img" aria-label="Its adjacency matrix under this numbering." '
-            f'style="width:15em;max-width:100%"><g fill="{plotting.COLOURS[0]}">{squares}</g><rect width="{n}" height="{n}" '
+            f'style="width:240px;max-width:100%"><g fill="{plotting.COLOURS[0]}">{squares}</g><rect width="{n}" height="{n}" '
             f'fill="none" stroke="{plotting.GREY}" stroke-width=".1"/></svg>')
 
 
@@ -82,13 +82,13 @@ def inbox(edge_index: Tensor, positions: Tensor, start: Tensor, rounds: int = 4)
     h = [start.float()[:, None]]
     for _ in range(rounds):
         h.append(message_passing.message_round(h[-1], edge_index, W_self, W_neigh, b))
-    view = GraphView(edge_index, positions, selected=2, alt="A directed graph; each node shows its number h.")
+    view = GraphView(edge_index, positions, selected=2, alt="A directed graph; each node shows its value h.")
     k = slider("round k", 0, rounds - 1, 0)
     table = ipywidgets.HTML()
 
     def update(change=None):
         u = view.selected
-        view.labels = [f"{value:.4g}" for value in h[k.value].flatten().tolist()]
+        view.labels = plotting.named("h", h[k.value].flatten())
         if u is None:
             view.active_edges, view.description = [], "No node is selected."
             table.value = "Click a node, or press Tab and use the arrow keys."
@@ -101,7 +101,7 @@ def inbox(edge_index: Tensor, positions: Tensor, start: Tensor, rounds: int = 4)
     view.observe(update, "selected")
     k.observe(update, "value")
     update()
-    return ipywidgets.VBox([k, ipywidgets.HBox([view, table], layout={"flex_flow": "row wrap", "align_items": "center"})])
+    return ipywidgets.VBox([k, ipywidgets.HBox([view, table], layout={"flex_flow": "row wrap", "align_items": "center", "grid_gap": "24px"})])
 
 
 def inbox_table(h: Tensor, edge_index: Tensor, u: int, updated: float, k: int) -> str:
@@ -116,7 +116,7 @@ def inbox_table(h: Tensor, edge_index: Tensor, u: int, updated: float, k: int) -
     cells = "".join(f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding:.1em .8em .1em 0">{name}</th>'
                     f'<td style="text-align:left;padding-right:.8em">{sum_}</td>'
                     f'<td style="text-align:right"><b>{value:.4g}</b></td></tr>' for name, sum_, value in rows)
-    return (f'<table style="font-size:1.1em;line-height:1.7;border:0"><caption style="text-align:left;font-weight:bold">'
+    return (f'<table style="font-size:18px;line-height:1.7;border:0"><caption style="text-align:left;font-weight:bold">'
             f"The inbox of node {u}</caption>{cells}</table>")
 
 

@@ -190,11 +190,11 @@ def wait_until_run(page, lab: Lab, notebook: str, seconds: float = 60):
         wait_for(lambda: lab.is_idle(notebook), seconds, "the kernel")
         page.keyboard.press("ControlOrMeta+S")
         page.wait_for_timeout(300)
-        cells = [cell for cell in lab.read(notebook)["cells"] if cell["cell_type"] == "code" and cell["source"]]
-        for cell in cells:
+        code = [cell for cell in lab.read(notebook)["cells"] if cell["cell_type"] == "code"]
+        for cell in code:
             for output in cell["outputs"]:
-                assert output["output_type"] != "error", "\n".join([*cell["source"], *output["traceback"]])
-        return all(cell["execution_count"] for cell in cells)
+                assert output["output_type"] != "error", "".join(cell["source"]) + "\n".join(output["traceback"])
+        return all(cell["execution_count"] for cell in code if "".join(cell["source"]).strip())
     wait_for(done, seconds, f"all cells of {notebook} to run")
 
 
@@ -209,7 +209,7 @@ def show(page, element):
 
 
 def move_slider(page) -> tuple[str, str]:
-    """Move the first slider that stands beside an HTML figure, by keyboard: the figure before and after."""
+    """Move the first slider that stands with an HTML figure in a VBox, by keyboard: the figure before and after."""
     box = page.locator(".widget-vbox:has([role=slider]):has(.widget-html svg)").first
     handle, figure = box.locator("[role=slider]").first, box.locator(".widget-html:has(svg)").first
     show(page, handle)
@@ -223,7 +223,7 @@ def move_slider(page) -> tuple[str, str]:
 
 
 def use_graph(page) -> list[str]:
-    """Select nodes of the first GraphView by mouse, then by keyboard: the three descriptions that the kernel answers."""
+    """Select nodes of the first GraphView by mouse, then by keyboard: the three descriptions that come back."""
     view = page.locator(".graph-view").first
     graph, description, nodes = view.locator("svg"), view.locator("p"), view.locator("[role=option]")
     show(page, graph)

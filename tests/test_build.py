@@ -109,7 +109,7 @@ def test_students_get_stubs_locked_checks_and_no_instructor_cells():
         'def double(x):\n    """Of x."""\n    ...', "check(double)",
         'def negate(x):\n    """Of x."""\n    ...', "check(negate)", "check()"]
     assert made["cells"][2]["metadata"] == {"nbgrader": {
-        "grade": False, "grade_id": "double", "locked": False, "schema_version": 3, "solution": True, "task": False}}
+        "grade": False, "grade_id": "double", "locked": False, "schema_version": 3, "solution": False, "task": False}}
     assert made["cells"][5]["metadata"] == {"deletable": False, "editable": False, "nbgrader": {
         "grade": True, "grade_id": "check_negate", "locked": True, "points": 3, "schema_version": 3, "solution": False,
         "task": False}}
@@ -135,8 +135,9 @@ def test_traces_of_running_go_and_what_the_author_set_stays():
 
 def test_a_solution_that_a_master_hides_is_shown_as_a_stub():
     hidden = solution(jupyter={"source_hidden": True}, tags=["wide"])
-    assert student_version(notebook(hidden, check()), {"double": 1})["cells"][0]["metadata"].items() >= {
-        "tags": ["wide"], "jupyter": {}}.items()
+    made = student_version(notebook(hidden, check()), {"double": 1})["cells"][0]["metadata"]
+    assert made["jupyter"] == {} and made["tags"] == ["wide"]
+    assert hidden["metadata"] == {"jupyter": {"source_hidden": True}, "tags": ["wide"]}
 
 
 def test_ids_stay_and_a_cell_without_one_gets_the_same_at_each_build():
@@ -223,7 +224,10 @@ MALFORMED = {
     "solution in a text": ([cell(f'def double(x):\n    """\n    {BEGIN}\n    {END}\n    """')], r"not in the body of"),
     "invalid without it": ([cell(f"def double(x):\n    {BEGIN}\n    if x:\n        {END}\n        return x")],
                            r"without the solution, the cell is not valid Python: .*line 3\)"),
+    "a break without its loop": ([cell(f"def double(x):\n        {BEGIN}\n    while x:\n        {END}\n        break")],
+                                 r"without the solution, the cell is not valid Python: 'break' outside loop"),
     "invalid": ([cell("import math\nx = = 2")], r"cell 1 \('import math'\): the cell is not valid Python: .*line 2\)"),
+    "null byte": ([cell("x = 1\0")], r"is not valid Python: source code (string )?cannot contain null bytes"),
     "in a text": ([text(f"Think.\n{BEGIN}\n42\n{END}")], r"it is a markdown cell, and only code .* tag `instructor`"),
     "same id": ([text("a", id="one"), text("b", id="one")], r"cell 2 \('b'\): its id 'one' is that of cell 1 too"),
     "bad id": ([text("a", id="not an id")], r"cell 1, id: 'not an id' does not match"),
@@ -336,6 +340,7 @@ def test_out_writes_there_and_nowhere_else(root, tmp_path_factory):
 # A student's work
 
 def test_work_is_left_alone_and_the_others_are_written(root, first):
+    save(first, load(first) | {"cells": ran(load(first)["cells"])})
     edit(first, 2, "def double(x):\n    return x + x")
     save(root / "solutions" / "02_second.ipynb", notebook(text("# New")))
     before = first.read_bytes()
@@ -458,6 +463,7 @@ def test_differences_name_the_notebook_the_cell_and_the_lines(root, first):
     (root / "notebooks" / "02_second.ipynb").unlink()
     save(root / "notebooks" / "03_third.ipynb", notebook())
     save(root / "notebooks" / "01_first.kept-4.ipynb", notebook())
+    save(root / "notebooks" / "._01_first.ipynb", notebook())
     save(root / "notebooks" / ".ipynb_checkpoints" / "01_first-checkpoint.ipynb", notebook())
     before = snapshot(root)
     assert differences(root, exercises_of) == [
@@ -496,6 +502,12 @@ def test_differences_outside_of_the_cells_are_told_too(root, first, old, new, me
     assert found.startswith(f"notebooks/01_first.ipynb{message}")
 
 
+def test_another_order_of_keys_is_told_as_such(root, first):
+    made = load(first)
+    save(first, made | {"cells": [dict(reversed(c.items())) for c in made["cells"]]})
+    assert "written otherwise (the order of keys" in differences(root, exercises_of)[0]
+
+
 # Back to the stub
 
 def worked_on(first):
@@ -504,6 +516,7 @@ def worked_on(first):
     made["cells"] = ran(made["cells"])
     made["cells"][2]["source"] = "def double(x):\n    return 3 * x"
     made["cells"][4]["source"] = "def negate(x):\n    return 0 - x"
+    made["cells"][2]["id"] = "changed-by-a-converter"
     made["cells"].insert(0, text("my notes", id="notes"))
     save(first, made)
     return load(first)
@@ -515,6 +528,7 @@ def test_reset_puts_one_cell_back_and_touches_nothing_else(root, first):
     said = reset(root, "01_first", "double", EXERCISES)
     after = load(first)
     fresh = student_version(master(), EXERCISES)["cells"][2]
+    fresh["id"] = "changed-by-a-converter"
     assert after["cells"][3] == fresh and fresh["source"].endswith("...")
     after["cells"][3] = before["cells"][3]
     assert after == before
@@ -535,6 +549,7 @@ def test_reset_brings_a_deleted_cell_back(root, first, with_check):
     save(first, made)
     reset(root, "01_first", "double", EXERCISES)
     after = load(first)
+    assert len({c["id"] for c in after["cells"]}) == len(after["cells"])
     nbformat.validate(nbformat.from_dict(after))
     at = 3 if with_check else len(after["cells"]) - 1
     assert after["cells"].pop(at)["source"].endswith("...") and after == made
@@ -554,6 +569,15 @@ def test_reset_finds_the_cell_without_its_metadata_and_in_older_formats(root, fi
     nbformat.validate(nbformat.from_dict(load(first)))
 
 
+def test_reset_prefers_the_cell_that_is_marked_as_the_exercise(root, first):
+    made = worked_on(first)
+    made["cells"].insert(0, cell("def double(x):\n    return x  # a try", id="try"))
+    save(first, made)
+    assert "Cell 1 defines double too" in reset(root, "01_first", "double", EXERCISES)
+    after = load(first)["cells"]
+    assert after[0] == made["cells"][0] and after[4]["source"].endswith("...")
+
+
 def test_reset_says_what_it_cannot_find(root, first):
     before = snapshot(root)
     with pytest.raises(BuildError, match="doubble is not an exercise of this notebook. Did you mean double"):
@@ -563,9 +587,11 @@ def test_reset_says_what_it_cannot_find(root, first):
     assert snapshot(root) == before
 
 
-def test_after_a_reset_the_notebook_holds_no_work(root, first):
+def test_after_a_reset_the_notebook_is_as_it_was_built(root, first):
+    fresh = first.read_bytes()
     edit(first, 2, "def double(x): pass")
     reset(root, "01_first", "double", EXERCISES)
+    assert first.read_bytes() == fresh
     given = master()
     given["cells"][0]["source"] = "# A new title"
     save(root / "solutions" / "01_first.ipynb", given)

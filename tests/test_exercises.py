@@ -243,5 +243,11 @@ def test_cards_can_be_read_without_colour_and_by_a_screen_reader():
     assert data["text/plain"].startswith("✗ degrees: not yet")
 
 
+def test_under_nbgrader_a_card_is_its_points(monkeypatch):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert check(degrees)._repr_mimebundle_()[0]["text/plain"] == "1"
+    assert check(named(raises))._repr_mimebundle_()[0]["text/plain"] == "0"
+
+
 def test_right_cards_say_so_in_words():
     assert "degrees: right (1 of 1 point)" in check(degrees)._repr_mimebundle_()[0]["text/html"]

@@ -16,7 +16,7 @@ def figures():
     yield plotting.matrix(torch.eye(4), "The <identity> & more.", blocks=[("first", 1), ("rest", 3)])
     yield plotting.bars({"one": [0.2, 0.4], "two": [0.9]}, "Bars.", xlabel="share", blind=0.5)
     yield plotting.lines(range(3), {"up": [[0, 1], [1, 2], [2, 3]], "down": [2, 1, 0]}, "Lines.", xlabel="x", ylabel="y")
-    yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N")
+    yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N", title="L")
 
 
 @pytest.mark.parametrize("figure", list(figures()), ids=lambda f: f.alt)
@@ -103,9 +103,9 @@ def test_the_inbox_counts_the_bias_and_follows_the_slider():
     assert "the bias 2 times in it" in table.value
     view.selected = 4
     assert "the bias 0 times in it" in table.value and view.active_edges == []
-    assert view.labels == ["2", "1", "-1", "0", "4"]
+    assert view.labels == ["h₀ = 2", "h₁ = 1", "h₂ = -1", "h₃ = 0", "h₄ = 4"]
     k.value = 1
-    assert view.labels == ["1", "2.75", "1", "0", "2"]
+    assert view.labels == ["h₀ = 1", "h₁ = 2.75", "h₂ = 1", "h₃ = 0", "h₄ = 2"]
     view.selected = None
     assert "Click a node" in table.value
 

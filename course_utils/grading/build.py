@@ -33,7 +33,7 @@ from typing import Any
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 ALMOST_A_MARKER = re.compile(r"#\s*(BEGIN|END)[\s_-]*SOLUTION", re.IGNORECASE)
 IPYTHON_LINE = re.compile(r"^([ \t]*)(?:(?:[\w, ]+=\s*)?[%!?].*|[\w.]+\?{1,2})$", re.MULTILINE)
-PYTHON_CELL_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
+PYTHON_CELL_MAGICS = ("%%time", "%%capture", "%%prun")
 DROPPED = {"ExecuteTime", "collapsed", "execution", "nbgrader", "scrolled", "trusted"}
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
           "language_info": {"name": "python"}}
@@ -41,6 +41,7 @@ KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "py
 Notebook = dict[str, Any]
 Cell = dict[str, Any]
 Exercises = Mapping[str, float]
+ExercisesOf = Callable[[str], Exercises]
 
 
 class BuildError(ValueError):
@@ -119,7 +120,7 @@ def student_cell(cell: Cell, exercises: Exercises) -> Cell:
         metadata |= {"deletable": False, "editable": False}
         metadata["nbgrader"] = nbgrader(f"check_{name}", grade=True, locked=True, points=exercises[name])
     for name in solved:
-        metadata["nbgrader"] = nbgrader(name, solution=True)
+        metadata["nbgrader"] = nbgrader(name)  # as a "solution", nbgrader would replace the whole stub by its own
         metadata.get("jupyter", {}).pop("source_hidden", None)  # a master hides it until asked; here students type
     return student | {"execution_count": None, "outputs": []}
 
@@ -179,7 +180,9 @@ def python(source: str, what: str) -> ast.Module:
         return ast.Module([], [])
     for text in (source, IPYTHON_LINE.sub(r"\1pass", source)):
         try:
-            return compile(text, "cell", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            tree = ast.parse(text, "cell")
+            compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)  # finds a stray `break`
+            return tree
         except (SyntaxError, ValueError) as error:
             problem = error
     raise BuildError(f"{what} is not valid Python: {problem}. Run it in Jupyter and mend it there.")
@@ -207,9 +210,8 @@ def digest(cells: list[Cell], *more: Any) -> str:
 
 # All of them, as files
 
-def build(root: Path, exercises_of: Callable[[str], Exercises], out: Path | None = None,
-          force: bool = False) -> tuple[list[str], list[str]]:
-    """Write the students' notebooks of all masters: what was done, and what was refused.
+def build(root: Path, exercises_of: ExercisesOf, out: Path | None = None, force: bool = False) -> tuple[list, list]:
+    """Write the students' notebooks of all masters. Returns what was done and what was refused, as texts.
 
     They go to root/notebooks, and the masters lose their outputs; with ``out`` nothing outside that folder is touched.
     A notebook that holds a student's work is refused; with ``force`` it is copied beside itself first.
@@ -239,7 +241,7 @@ def build(root: Path, exercises_of: Callable[[str], Exercises], out: Path | None
     return done, refused
 
 
-def differences(root: Path, exercises_of: Callable[[str], Exercises], out: Path | None = None) -> list[str]:
+def differences(root: Path, exercises_of: ExercisesOf, out: Path | None = None) -> list[str]:
     """What a build would change: for each notebook, the first line that differs. Nothing is written."""
     folder = out or root / "notebooks"
     expected = students_notebooks(root, exercises_of)
@@ -258,7 +260,7 @@ def differences(root: Path, exercises_of: Callable[[str], Exercises], out: Path 
                     if path.stem not in expected and ".kept-" not in path.name]
 
 
-def students_notebooks(root: Path, exercises_of: Callable[[str], Exercises]) -> dict[str, bytes]:
+def students_notebooks(root: Path, exercises_of: ExercisesOf) -> dict[str, bytes]:
     """What a build writes, by the notebooks' names. One BuildError tells of all masters that are malformed."""
     import nbformat  # takes a second or two, and putting an exercise back needs none of it
     notebooks, problems = {}, []
@@ -375,7 +377,8 @@ def stub_cell(root: Path, notebook: str, name: str, exercises: Exercises) -> Cel
         version = student_version(read(path), exercises)
         if name not in exercises:
             raise unknown(name, exercises)
-    return next(cell for cell in version["cells"] if grade_id(cell) == name)
+    found = next(cell for cell in version["cells"] if grade_id(cell) == name)
+    return json.loads(json.dumps(found, sort_keys=True))  # in the order in which `build` and Jupyter write
 
 
 def defines(cell: Cell, name: str) -> bool:

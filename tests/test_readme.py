@@ -1,0 +1,55 @@
+"""The README and the other pages against what is in the repository."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.exercises import of_notebook
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WRITTEN = {path.stem for path in (ROOT / "solutions").glob("[0-9][0-9]_*.ipynb")}
+
+
+def table(heading):
+    """The rows of the table under a heading, as lists of cells."""
+    lines = README[README.index(heading):].split("\n\n")[1].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_slide_title_is_in_the_table_with_a_section_that_exists():
+    where = {title.upper(): place for title, place in table("## Every slide of the lecture")}
+    titles = (Path(__file__).parent / "slide_titles.txt").read_text(encoding="utf-8").splitlines()
+    assert set(titles) == set(where)
+    for place in where.values():
+        if link := re.match(r"\[\d+, ([^\]]+)\]\(notebooks/(\w+)\.ipynb\)", place):
+            section, notebook = link.groups()
+            cells = nbformat.read(ROOT / "solutions" / f"{notebook}.ipynb", as_version=4).cells
+            assert section == "opening" or any(f"## {section}" in cell.source.splitlines() for cell in cells), place
+        else:
+            assert place.startswith(("this page", "not yet written", "references"))
+
+
+def test_the_table_of_notebooks_says_which_are_written():
+    rows = table("## The notebooks")
+    assert [row[0] for row in rows] == [str(n) for n in range(1, 13)]
+    for row in rows:
+        name = re.search(r"`(\d\d_\w+)`", row[1]).group(1)
+        assert ("not yet written" not in row[1]) == (name in WRITTEN)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "solutions/README.md"])
+def test_links_and_named_files_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
+    for name in re.findall(r"`((?:course_utils|tests|tools|solutions|notebooks)/[\w./]+)`", text):
+        assert "NN" in name or "NAME" in name or (ROOT / name).exists(), name
+
+
+def test_the_instructors_page_lists_every_exercise_with_its_points():
+    text = (ROOT / "solutions" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, flags=re.M)
+    assert listed == [(e.name, str(e.points)) for name in sorted(WRITTEN) for e in of_notebook(name)]
