@@ -3,6 +3,9 @@
 import json
 import math
 import os
+import re
+import shutil
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -11,43 +14,9 @@ import torch
 import browser
 from course_utils.graph_view import GraphView
 
-LIVE = """\
-import ipywidgets
-import torch
-from course_utils.graph_view import GraphView
-
-slider, figure = ipywidgets.IntSlider(3, 0, 9), ipywidgets.HTML()
-
-def draw(change=None):
-    figure.value = f'<svg width="200" height="40"><circle cx="{20 * slider.value}" cy="20" r="9" fill="#2a7fc0"/></svg>'
-
-slider.observe(draw, "value")
-draw()
-ipywidgets.VBox([slider, figure])
-"""
-GRAPH = """\
-edge_index = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 0]])
-view = GraphView(edge_index, [[0, 0], [1, 0.2], [0.4, 1]], alt="Three nodes in a ring.")
-
-def describe(change):
-    view.active_edges = edge_index[1] == view.selected
-    view.description = f"Node {view.selected} hears from {edge_index[0, view.active_edges].tolist()}."
-
-view.observe(describe, "selected")
-view
-"""
-HEARD = ["Node 0 hears from [1, 2].", "Node 2 hears from [1].", "Node 0 hears from [1, 2]."]
+NOTEBOOK = Path(__file__).parents[1] / "solutions" / "02_message_passing.ipynb"
 EDGES = torch.tensor([[0, 1, 1, 2, 2], [1, 0, 2, 0, 2]])
 PLACES = [[0, 0], [1, 0.2], [0.4, 1]]
-
-
-def write_notebook(path, *cells):
-    """A notebook that is one slide a cell."""
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
-    for source in cells:
-        new = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
-        notebook.cells.append(new(source, metadata={"slideshow": {"slide_type": "slide"}}))
-    nbformat.write(notebook, path)
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +41,34 @@ def page(context):
 @pytest.fixture(scope="module")
 def lab(context, tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
-    write_notebook(folder / "live.ipynb", "# Live", LIVE, GRAPH)
-    write_notebook(folder / "broken.ipynb", "1 / 0", "print('never reached')")
+    shutil.copy(NOTEBOOK, folder)
+    broken = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+                                      cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(broken, folder / "broken.ipynb")
     with browser.jupyterlab(folder) as lab:
         yield lab
 
 
-def test_widgets_work_in_jupyterlab(page, lab):
-    browser.open_in_lab(page, lab, "live.ipynb")
+def use_the_notebook(page):
     before, after = browser.move_slider(page)
-    assert 'cx="60"' in before and 'cx="80"' in after
-    assert browser.use_graph(page) == HEARD
+    assert "After 1 rounds" in before and "After 2 rounds" in after
+    heard = browser.use_graph(page)
+    assert all(re.fullmatch(r"Node \d is selected. Its inbox in round 0 is in the table.", text) for text in heard)
+
+
+def test_notebook_2_works_in_jupyterlab(page, lab):
+    browser.open_in_lab(page, lab, NOTEBOOK.name)
+    use_the_notebook(page)
+
+
+def test_notebook_2_works_in_slides(page, lab):
+    browser.open_in_slides(page, lab, NOTEBOOK.name)
+    use_the_notebook(page)
+
+
+def test_a_notebook_that_raises_is_noticed(page, lab):
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         browser.open_in_lab(page, lab, "broken.ipynb")
-
-
-def test_widgets_work_in_slides(page, lab):
-    browser.open_in_slides(page, lab, "live.ipynb")
-    before, after = browser.move_slider(page)
-    assert 'cx="60"' in before and 'cx="80"' in after
-    assert browser.use_graph(page) == HEARD
 
 
 @pytest.fixture
