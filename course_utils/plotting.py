@@ -97,7 +97,7 @@ def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[s
           groups: Sequence[int] | None = None, group_names: Sequence[str] = (), directed: bool = False, title: str = "",
           marked: Sequence[int] = (), width: float = 4.8, height: float = 4.2) -> Picture:
     """A small graph. ``groups`` gives each node a colour and a shape, ``marked`` nodes a second rim; a label of more than
-    two characters stands below its node."""
+    two characters stands beside its node, away from the edges."""
     num_nodes = len(positions)
     groups = [0] * num_nodes if groups is None else [int(g) for g in groups]
     xy = positions.numpy()
@@ -122,7 +122,10 @@ def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[s
             if len(text) <= 2:
                 ax.text(*xy[i], text, ha="center", va="center", color="black", fontsize=size * 0.75, weight="bold", zorder=3)
             else:
-                ax.annotate(text, xy[i], (0, -size), textcoords="offset points", ha="center", va="top", zorder=3)
+                x, y = _widest_gap(xy[list({u for v, u in edges if v == i} | {v for v, u in edges if u == i})] - xy[i])
+                ax.annotate(text, xy[i], (1.1 * size * x, 1.1 * size * y), textcoords="offset points",
+                            ha="left" if x > 0.4 else "right" if x < -0.4 else "center",
+                            va="bottom" if y > 0.4 else "top" if y < -0.4 else "center")
         if group_names:
             ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(group_names), handletextpad=0.2)
         ax.set_title(title)
@@ -131,6 +134,16 @@ def graph(edge_index: Tensor, positions: Tensor, alt: str, *, labels: Sequence[s
         ax.set_aspect("equal")
 
     return picture(draw, alt, width, height)
+
+
+def _widest_gap(neighbours: np.ndarray) -> tuple[float, float]:
+    """The direction in the middle of the widest angle between neighbours (n, 2), given relative to a node."""
+    if not len(neighbours):
+        return 0.0, -1.0
+    angles = np.sort(np.arctan2(neighbours[:, 1], neighbours[:, 0]))
+    gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
+    middle = angles[gaps.argmax()] + gaps.max() / 2
+    return np.cos(middle), np.sin(middle)
 
 
 def named(letter: str, values: Sequence[float]) -> list[str]:

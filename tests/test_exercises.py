@@ -99,7 +99,7 @@ def nan_message(h, edge_index, W_self, W_neigh, b):
 
 
 @pytest.mark.parametrize(("function", "state", "says"), [
-    (lambda e, n: None, "wrong", "your function returned None. Is there a return?"),
+    (lambda e, n: None, "wrong", "your function returned None. Is there a return, there and"),
     (lambda e, n: torch.zeros(n + 1, dtype=torch.int64), "wrong", "has shape (4,); expected (3,)"),
     (lambda e, n: torch.zeros(n), "wrong", "holds floating point numbers (torch.float32); expected integer (torch.int64)"),
     (lambda e, n: torch.zeros(n, dtype=torch.complex64), "wrong", "holds complex numbers"),

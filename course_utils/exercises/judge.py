@@ -54,7 +54,7 @@ class _Answers:
         if outcome.error:
             return f"your function stopped with {outcome.error}"
         if outcome.value is None:
-            return "your function returned None. Is there a return?"
+            return "your function returned None. Is there a return, there and in the functions that it calls?"
         if outcome.changed:
             return f"your function changed its input {' and '.join(outcome.changed)}; work on a copy."
         try:
@@ -70,7 +70,7 @@ class _Answers:
             for i in range(self.num_drawn):
                 pair = [i] if p.derive is None else [i, start + i]
                 args = [part for k in pair for part in (self.cases[k], self._value(k))]
-                if any(self._value(k) is None for k in pair):
+                if any(not isinstance(self._value(k), Tensor | tuple) for k in pair):
                     row.append(UNTESTED)
                     continue
                 try:
@@ -154,8 +154,8 @@ def _notes(outcomes: Sequence[Outcome]) -> list[Finding]:
 
 
 def _recognise(exercise, cases, answers, expected, faults, table):
-    """The misconception that gives these very answers; failing that, the one behind two of every three wrong answers,
-    and no fewer than two. An exception alone proves nothing: other mistakes raise the same."""
+    """The misconception that gives these very answers; failing that, the one behind two of every three wrong values, and
+    no fewer than two, that is right wherever the student is. An exception proves nothing: other mistakes raise the same."""
     wrong = [i for i, fault in enumerate(faults) if fault]
     broken = [any(row) for row in table]
     values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
@@ -166,7 +166,9 @@ def _recognise(exercise, cases, answers, expected, faults, table):
         agree = [answers.same_as(other, i) for i in range(len(cases))]
         if all(agree) and (values or not wrong) and broken == [any(row) for row in other.property_faults()]:
             return misconception
+        if any(not fault and not same for fault, same in zip(faults, agree)):
+            continue  # it is wrong where the student is right
         explained = sum(agree[i] for i in values)
-        if explained >= max(2, 2 * len(wrong) / 3) and explained > most:
+        if explained >= max(2, 2 * len(values) / 3) and explained > most:
             best, most = misconception, explained
     return best

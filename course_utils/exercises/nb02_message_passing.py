@@ -115,6 +115,31 @@ def _(h, edge_index, W_self, W_neigh, b):
     return message_passing.message_round(h, edge_index, W_neigh, W_self, b)
 
 
+@message_round.misconception("no message arrives", "Your answer is sigma of the self message alone: no message arrives. If you "
+                             "used index_add: does it change the tensor before the dot, or return another one?")
+def _(h, edge_index, W_self, W_neigh, b):
+    return relu(h @ W_self.T)
+
+
+@message_round.misconception("the wrong end of the edge", "The messages into u are made from u's own features. M_{v->u} is made at "
+                             "one end of the edge and arrives at the other: which end is which?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[u] @ W_neigh.T + b, u, len(h)))
+
+
+@message_round.misconception("sigma twice", "You applied sigma to each message, and again to the total. How often does it stand in "
+                             "Algorithm 4, and what does it see there?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(relu(h[v] @ W_neigh.T + b), u, len(h)))
+
+
+@message_round.misconception("no bias", "The bias is missing: every message carries it.")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, edge_index, W_self, W_neigh, torch.zeros_like(b))
+
+
 @message_round.right
 def _(h, edge_index, W_self, W_neigh, b):
     rows = []
@@ -161,8 +186,8 @@ def _(h, edge_index, W_self, W_neigh, b, K):
     return h
 
 
-@run_rounds.misconception("always from the start", "Every round began again from h^(0), so the last one is the only one. What "
-                          "does round k read?")
+@run_rounds.misconception("always from the start", "Your answer is h^(1), whatever K is: only one round counts. What does the "
+                          "second round read, and is it reached at all?")
 def _(h, edge_index, W_self, W_neigh, b, K):
     return message_passing.message_round(h, edge_index, W_self, W_neigh, b)
 
@@ -256,6 +281,18 @@ def _(h, A, W_self, W_neigh, b):
     return message_passing.dense_round(h, A / A.sum(0).clamp(min=1), W_self, W_neigh, b)
 
 
+@dense_round.misconception("the two weights swapped", "The neighbours' messages went through W_self and the self message through "
+                           "W_neigh.")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A, W_neigh, W_self, b)
+
+
+@dense_round.misconception("weights not transposed", "h @ W multiplies by the wrong side of W, which goes unnoticed while W is "
+                           "square. A node's features are a row here, a column in W h_v.")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A, W_self.T, W_neigh.T, b)
+
+
 @dense_round.misconception("no activation", "Your result is M_u. One step of Algorithm 4 is left: the update.")
 def _(h, A, W_self, W_neigh, b):
     return message_passing.dense_round(h, A, W_self, W_neigh, b, sigma=lambda M: M)
@@ -346,9 +383,24 @@ def _(h, edge_index, scores, W):
     return _weighted(h, edge_index, weights / message_passing.aggregate(weights, edge_index[1], len(h))[edge_index[1]], W)
 
 
-@attention_round.misconception("one maximum for the whole graph", "You subtracted the largest score of the whole graph. An inbox "
-                               "whose scores are all far below it has only zeros left to divide: 0 / 0. Which maximum "
-                               "does each inbox need?")
+@attention_round.misconception("against the arrow", "Your attention looks along the edges, from a node to those it points at. On "
+                               "the path 0 -> 1 -> 2, which node hears nothing, and which one gets 0 from you?")
+def _(h, edge_index, scores, W):
+    return message_passing.attention_round(h, edge_index.flip(0), scores, W)
+
+
+@attention_round.misconception("a small number in the denominator", "Your weights are right until scores are large. A floor under the "
+                               "denominator avoids 0 / 0, but by then exp(150) is inf already, and exp(-150) is 0. "
+                               "Where does the trouble begin: in the division, or before it?")
+def _(h, edge_index, scores, W):
+    weights = torch.exp(scores)
+    total = message_passing.aggregate(weights, edge_index[1], len(h)) + 1e-9
+    return _weighted(h, edge_index, weights / total[edge_index[1]], W)
+
+
+@attention_round.misconception("one maximum for the whole graph", "What you subtract keeps exp(150) small. But in an inbox whose "
+                               "scores are all near -150, every exp is still 0, and 0 / 0 is NaN. Which number does "
+                               "each inbox need?")
 def _(h, edge_index, scores, W):
     largest = scores.max() if len(scores) else 0.0
     weights = torch.exp(scores - largest)
