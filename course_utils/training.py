@@ -53,5 +53,6 @@ def balanced_accuracy(logits: Tensor, y: Tensor) -> float:
 
 def auc(positive: Tensor, negative: Tensor) -> float:
     """How often a positive example scores above a negative one, ties counting half: 0.5 is a blind guess."""
-    above = (positive[:, None] > negative).double() + 0.5 * (positive[:, None] == negative)
-    return above.mean().item()
+    ordered = negative.sort().values
+    below, not_above = (torch.searchsorted(ordered, positive, right=right) for right in (False, True))
+    return ((below + not_above) / (2 * len(negative))).double().mean().item()

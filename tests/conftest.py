@@ -6,6 +6,8 @@ import torch
 hypothesis.settings.register_profile("course", derandomize=True, deadline=None, max_examples=40)
 hypothesis.settings.load_profile("course")
 
+torch.set_num_threads(1)  # small tensors: on a busy machine more threads take many times as long
+
 
 @pytest.fixture(autouse=True)
 def seeded():
