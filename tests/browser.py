@@ -190,7 +190,10 @@ def wait_until_run(page, lab: Lab, notebook: str, seconds: float = 60):
         wait_for(lambda: lab.is_idle(notebook), seconds, "the kernel")
         page.keyboard.press("ControlOrMeta+S")
         page.wait_for_timeout(300)
-        code = [cell for cell in lab.read(notebook)["cells"] if cell["cell_type"] == "code"]
+        try:
+            code = [cell for cell in lab.read(notebook)["cells"] if cell["cell_type"] == "code"]
+        except ValueError:
+            return False  # read while it was being saved
         for cell in code:
             for output in cell["outputs"]:
                 assert output["output_type"] != "error", "".join(cell["source"]) + "\n".join(output["traceback"])

@@ -87,7 +87,7 @@ def student_version(master: Notebook, exercises: Exercises) -> Notebook:
         if f"check_{name}" not in graded:
             raise BuildError(f"{name}, in cell {graded[name]}, has no check. Add a cell with check({name}), or remove "
                              "the declaration of the exercise.")
-    return {"cells": cells, "metadata": KERNEL | {"course": {"built": digest(cells)}},
+    return {"cells": cells, "metadata": copy.deepcopy(KERNEL) | {"course": {"built": digest(cells)}},
             "nbformat": 4, "nbformat_minor": 5}
 
 
