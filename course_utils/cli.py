@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    course = argparse.ArgumentParser(prog="course", description="Build the notebooks; start an exercise anew.")
+    course = argparse.ArgumentParser(prog="course", description="Build the notebooks.")
     course.set_defaults(run=lambda args: course.print_help() or 0)
     commands = course.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -40,9 +40,6 @@ def parser() -> argparse.ArgumentParser:
     either.add_argument("--check", action="store_true", help="write nothing; say what a build would change, and exit 1")
     either.add_argument("--force", action="store_true", help="write also over a student's work, after copying it")
 
-    reset = command("reset", run_reset, "put one exercise in notebooks/ back to its stub, after copying the notebook")
-    reset.add_argument("notebook", help="such as 02_message_passing")
-    reset.add_argument("name", help="the exercise, such as message_round")
     return course
 
 
@@ -58,10 +55,3 @@ def run_build(args: argparse.Namespace) -> int:
     if refused:
         print("\n".join(refused), file=sys.stderr)
     return 1 if refused else 0
-
-
-def run_reset(args: argparse.Namespace) -> int:
-    from .grading import build
-    notebook = args.notebook.removesuffix(".ipynb")
-    print(build.reset(args.root or build.find_root(), notebook, args.name, build.declared(notebook)))
-    return 0

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import anywidget
 import numpy as np
-import torch
 import traitlets
-from torch import Tensor
 
 from . import plotting
 from .graphs import require_edge_index
@@ -106,8 +104,11 @@ class GraphView(anywidget.AnyWidget):
     @traitlets.validate("active_edges")
     def _check_active_edges(self, proposal):
         edges, num_edges = proposal["value"], self.edge_index.shape[1]
-        if isinstance(edges, Tensor) and edges.dtype == torch.bool and edges.shape == (num_edges,):
-            edges = edges.nonzero().flatten()
+        edges = np.asarray(edges)
+        if edges.dtype == bool:
+            if edges.shape != (num_edges,):
+                raise ValueError(f"active_edges is a mask of shape {edges.shape}; expected ({num_edges},).")
+            edges = edges.nonzero()[0]
         edges = [int(k) for k in edges]
         wrong = [k for k in edges if not 0 <= k < num_edges]
         if wrong:

@@ -8,7 +8,7 @@ Geometric does. An undirected link is two directed edges. Rows are nodes everywh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Graph:
             rows = getattr(self, name)
             if rows is not None and len(rows) != self.num_nodes:
                 raise ValueError(f"{name} has {len(rows)} rows; expected one for each of the {self.num_nodes} nodes.")
+        num_graphs = 1 if self.batch is None else 1 + int(self.batch.max()) if len(self.batch) else 0
+        if self.y is not None and self.y.ndim and len(self.y) not in (self.num_nodes, num_graphs):
+            raise ValueError(f"y has {len(self.y)} rows; expected one for each of the {self.num_nodes} nodes, or one for "
+                             "each graph.")
         if self.edge_attr is not None and len(self.edge_attr) != self.num_edges:
             raise ValueError(f"edge_attr has {len(self.edge_attr)} rows; expected one for each of the "
                              f"{self.num_edges} edges.")
@@ -130,9 +134,11 @@ def split_links(edge_index: Tensor, fraction: float, generator: torch.Generator)
     links go to test. Both directions of a link go to the same side: a reverse edge left in training would give the
     answer away.
     """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction is {fraction}; expected a share of the links, from 0 to 1.")
     links = edge_index[:, edge_index[0] < edge_index[1]]
-    num_links = links.shape[1]
-    if 2 * num_links != edge_index.shape[1]:
+    num_links, whole = links.shape[1], both_directions(links)
+    if whole.shape != edge_index.shape or not torch.equal(whole, both_directions(edge_index)):
         raise ValueError(f"edge_index has {edge_index.shape[1]} edges, {num_links} of them from a lower to a higher "
                          "node; expected each link once in both directions. graphs.both_directions(edge_index) "
                          "makes it so.")
@@ -167,14 +173,3 @@ def batch_graphs(graphs: Sequence[Graph]) -> Graph:
         batch=torch.repeat_interleave(torch.arange(len(graphs)), sizes),
         **{name: joined(name) for name in ("h", "x", "y", "names", "edge_attr")},
     )
-
-
-def permute_graph(graph: Graph, p: Tensor) -> Graph:
-    """The same graph with its nodes in the order p (see `permute`); the edges keep their order."""
-    new_number = torch.argsort(p)
-    rows = {name: value[p] for name in ("h", "x", "batch") if (value := getattr(graph, name)) is not None}
-    if graph.y is not None and graph.y.ndim and len(graph.y) == graph.num_nodes:
-        rows["y"] = graph.y[p]
-    if graph.names is not None:
-        rows["names"] = tuple(graph.names[i] for i in p)
-    return replace(graph, edge_index=new_number[graph.edge_index], **rows)

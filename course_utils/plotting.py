@@ -67,9 +67,9 @@ def _inline(svg: str, alt: str, width: float) -> str:
     # Several figures stand in one page, and an id must be unique in it.
     own = "f" + hashlib.sha256(svg.encode()).hexdigest()[:8]
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}", svg)
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg xmlns="http://www.w3.org/2000/svg" viewBox="\1" role="img" '
-                 rf'aria-label="{escape(alt)}" style="width:{width * 96:.0f}px;max-width:100%;height:auto">', svg, count=1)
-    return svg
+    box = re.search(r'viewBox="([^"]*)"', svg).group(1)
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-label="{escape(alt)}" '
+            f'style="width:{width * 96:.0f}px;max-width:100%;height:auto">{svg[svg.index(">", svg.index("<svg")) + 1:]}')
 
 
 def row(*pictures: Picture) -> Picture:
@@ -79,15 +79,15 @@ def row(*pictures: Picture) -> Picture:
     return Picture(html, " ".join(p.alt for p in pictures))
 
 
-def layout(edge_index: Tensor, num_nodes: int, seed: int = 0) -> Tensor:
-    """Positions for drawing a graph: (num_nodes, 2) in 0..1, the same for the same seed."""
+def layout(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """Positions for drawing a graph: (num_nodes, 2) in 0..1, the same every time."""
     import networkx as nx
 
     graph = nx.Graph()
     graph.add_nodes_from(range(num_nodes))
     graph.add_edges_from(edge_index.T.tolist())
     start = nx.kamada_kawai_layout(graph) if nx.is_connected(graph) else None
-    found = start or nx.spring_layout(graph, seed=seed, iterations=200)
+    found = start or nx.spring_layout(graph, seed=0, iterations=200)
     xy = np.array([found[i] for i in range(num_nodes)])
     span = np.maximum(xy.max(0) - xy.min(0), 1e-9)
     return torch.tensor((xy - xy.min(0)) / span, dtype=torch.float32)

@@ -36,8 +36,12 @@ def fit_classifier(model: torch.nn.Module, features: Tensor, y: Tensor, steps: i
 
     ``balanced`` gives every class the same total weight, however many samples it has.
     """
-    weight = len(y) / torch.bincount(y) / len(torch.unique(y)) if balanced else None
-    return fit(model.parameters(), lambda: F.cross_entropy(model(features), y, weight=weight), steps, **options)
+    def loss():
+        logits = model(features)
+        count = torch.bincount(y, minlength=logits.shape[1])
+        return F.cross_entropy(logits, y, weight=len(y) / count / (count > 0).sum() if balanced else None)
+
+    return fit(model.parameters(), loss, steps, **options)
 
 
 def accuracy(logits: Tensor, y: Tensor) -> float:
@@ -53,6 +57,8 @@ def balanced_accuracy(logits: Tensor, y: Tensor) -> float:
 
 def auc(positive: Tensor, negative: Tensor) -> float:
     """How often a positive example scores above a negative one, ties counting half: 0.5 is a blind guess."""
-    ordered = negative.sort().values
-    below, not_above = (torch.searchsorted(ordered, positive, right=right) for right in (False, True))
-    return ((below + not_above) / (2 * len(negative))).double().mean().item()
+    if torch.cat([positive, negative]).isnan().any():
+        return torch.nan
+    negative = negative.sort().values
+    below, up_to = (torch.searchsorted(negative, positive, right=right).double() for right in (False, True))
+    return ((below + up_to) / 2 / len(negative)).mean().item()

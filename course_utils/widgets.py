@@ -82,7 +82,7 @@ def inbox(edge_index: Tensor, positions: Tensor, start: Tensor, rounds: int = 4)
     h = [start.float()[:, None]]
     for _ in range(rounds):
         h.append(message_passing.message_round(h[-1], edge_index, W_self, W_neigh, b))
-    view = GraphView(edge_index, positions, selected=2, alt="A directed graph; each node shows its value h.")
+    view = GraphView(edge_index, positions, selected=min(2, len(start) - 1), alt="A directed graph; each node shows its value h.")
     k = slider("round k", 0, rounds - 1, 0)
     table = ipywidgets.HTML()
 
@@ -128,8 +128,9 @@ def reach(edge_index: Tensor, y: Tensor, class_names: tuple[str, ...], neuron: i
         seen = heard[k][neuron]
         share = {f"{name} ({int((y == c).sum())})": [seen[y == c].float().mean().item()]
                  for c, name in enumerate(class_names)}
-        return plotting.bars(share, f"After {k} rounds the neuron has heard of {int(seen.sum()) - 1} others.", xlabel="heard of",
-                             title=f"after {k} round{'s' if k != 1 else ''}: {int(seen.sum()) - 1} of {len(y) - 1} others",
+        rounds_made = f"after {k} round{'s' if k != 1 else ''}"
+        return plotting.bars(share, f"The neuron has heard of {int(seen.sum()) - 1} others {rounds_made}.", xlabel="heard of",
+                             title=f"{rounds_made}: {int(seen.sum()) - 1} of {len(y) - 1} others",
                              top=1.0)
 
     return explore(render, k=slider("rounds", 0, rounds, 1))

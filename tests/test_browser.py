@@ -51,7 +51,7 @@ def lab(context, tmp_path_factory):
 
 def use_the_notebook(page):
     before, after = browser.move_slider(page)
-    assert "After 1 rounds" in before and "After 2 rounds" in after
+    assert "after 1 round." in before and "after 2 rounds." in after
     heard = browser.use_graph(page)
     assert all(re.fullmatch(r"Node \d is selected. Its inbox in round 0 is in the table.", text) for text in heard)
 

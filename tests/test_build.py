@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import course_utils
 from course_utils import cli
 from course_utils.grading import build as builder
-from course_utils.grading.build import BEGIN, END, BuildError, build, differences, reset, student_version
+from course_utils.grading.build import BEGIN, END, BuildError, build, differences, student_version
 
 EXERCISES = {"double": 2, "negate": 3}
 
@@ -508,96 +508,6 @@ def test_another_order_of_keys_is_told_as_such(root, first):
     assert "written otherwise (the order of keys" in differences(root, exercises_of)[0]
 
 
-# Back to the stub
-
-def worked_on(first):
-    """The students' notebook with two exercises done, and run."""
-    made = load(first)
-    made["cells"] = ran(made["cells"])
-    made["cells"][2]["source"] = "def double(x):\n    return 3 * x"
-    made["cells"][4]["source"] = "def negate(x):\n    return 0 - x"
-    made["cells"][2]["id"] = "changed-by-a-converter"
-    made["cells"].insert(0, text("my notes", id="notes"))
-    save(first, made)
-    return load(first)
-
-
-def test_reset_puts_one_cell_back_and_touches_nothing_else(root, first):
-    before = worked_on(first)
-    bytes_before = first.read_bytes()
-    said = reset(root, "01_first", "double", EXERCISES)
-    after = load(first)
-    fresh = student_version(master(), EXERCISES)["cells"][2]
-    fresh["id"] = "changed-by-a-converter"
-    assert after["cells"][3] == fresh and fresh["source"].endswith("...")
-    after["cells"][3] = before["cells"][3]
-    assert after == before
-    assert first.with_name("01_first.kept-1.ipynb").read_bytes() == bytes_before
-    assert said.startswith("notebooks/01_first.ipynb, cell 4 is the stub of double again.") and "kept-1" in said
-    reset(root, "01_first", "negate", EXERCISES)
-    assert load(first.with_name("01_first.kept-2.ipynb")) == before | {"cells": [
-        *before["cells"][:3], fresh, *before["cells"][4:]]}
-
-
-@pytest.mark.parametrize("with_check", [True, False])
-def test_reset_brings_a_deleted_cell_back(root, first, with_check):
-    made = worked_on(first)
-    del made["cells"][3]
-    made["cells"][0]["id"] = student_version(master(), EXERCISES)["cells"][2]["id"]
-    if not with_check:
-        del made["cells"][3]
-    save(first, made)
-    reset(root, "01_first", "double", EXERCISES)
-    after = load(first)
-    assert len({c["id"] for c in after["cells"]}) == len(after["cells"])
-    nbformat.validate(nbformat.from_dict(after))
-    at = 3 if with_check else len(after["cells"]) - 1
-    assert after["cells"].pop(at)["source"].endswith("...") and after == made
-
-
-def test_reset_finds_the_cell_without_its_metadata_and_in_older_formats(root, first):
-    made = worked_on(first)
-    made["nbformat_minor"] = 2
-    for c in made["cells"]:
-        c["metadata"] = {}
-        del c["id"]
-    made["cells"].append(copy.deepcopy(made["cells"][3]))
-    save(first, made)
-    said = reset(root, "01_first", "double", EXERCISES)
-    assert load(first)["cells"][3]["source"].endswith("...") and load(first)["cells"][-1] == made["cells"][-1]
-    assert "Cell 9 defines double too and is left as it is." in said
-    nbformat.validate(nbformat.from_dict(load(first)))
-
-
-def test_reset_prefers_the_cell_that_is_marked_as_the_exercise(root, first):
-    made = worked_on(first)
-    made["cells"].insert(0, cell("def double(x):\n    return x  # a try", id="try"))
-    save(first, made)
-    assert "Cell 1 defines double too" in reset(root, "01_first", "double", EXERCISES)
-    after = load(first)["cells"]
-    assert after[0] == made["cells"][0] and after[4]["source"].endswith("...")
-
-
-def test_reset_says_what_it_cannot_find(root, first):
-    before = snapshot(root)
-    with pytest.raises(BuildError, match="doubble is not an exercise of this notebook. Did you mean double"):
-        reset(root, "01_first", "doubble", EXERCISES)
-    with pytest.raises(BuildError, match="solutions/01_frist.ipynb: it cannot be read"):
-        reset(root, "01_frist", "double", EXERCISES)
-    assert snapshot(root) == before
-
-
-def test_after_a_reset_the_notebook_is_as_it_was_built(root, first):
-    fresh = first.read_bytes()
-    edit(first, 2, "def double(x): pass")
-    reset(root, "01_first", "double", EXERCISES)
-    assert first.read_bytes() == fresh
-    given = master()
-    given["cells"][0]["source"] = "# A new title"
-    save(root / "solutions" / "01_first.ipynb", given)
-    assert build(root, exercises_of)[1] == []
-
-
 # The command
 
 @pytest.fixture
@@ -645,17 +555,12 @@ def test_exit_codes_and_streams(root, first, declared, capsys, monkeypatch):
     assert code == 1 and "02_second.ipynb is up to date" in out and "01_first.ipynb holds work" in err
     code, out, err = course("build", "--check", *at)
     assert code == 1 and "found:    def double(x): return x" in out and not err
-    code, out, err = course("reset", "01_first.ipynb", "double", *at)
-    assert code == 0 and "cell 3 is the stub of double again" in out
-    edit(first, 0, "mine")
     code, out, err = course("build", "--force", *at)
-    assert code == 0 and "kept-2" in out and not err
+    assert code == 0 and "kept-1" in out and not err
     assert course("build", "--check", *at)[0] == 0
     monkeypatch.chdir(root / "notebooks")
     assert course("build", "--check", "--out", root / "new")[1].count("is missing") == 2
 
-    code, out, err = course("reset", "01_first", "nothing", *at)
-    assert code == 2 and "nothing is not an exercise" in err and not out
     code, out, err = course("build", "--root", root / "notebooks")
     assert code == 2 and "holds no notebook" in err and "--root" in err
     save(root / "solutions" / "01_first.ipynb", notebook(check("doubble")))
@@ -680,5 +585,5 @@ def test_help_is_printed_without_loading_what_it_does_not_need():
             "from course_utils.grading import build\n"
             "sys.exit(' '.join({'torch', 'nbformat', 'course_utils.exercises'} & set(sys.modules)) or 0)")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60)
-    assert "build" in ended.stdout and "reset" in ended.stdout
+    assert "build" in ended.stdout
     assert ended.returncode == 0 and not ended.stderr, ended.stderr

@@ -1,6 +1,10 @@
 """The checks: every misconception gets its own sentence, every right answer is accepted, nothing raises."""
 
+import os
 import re
+import signal
+import sys
+import threading
 import time
 
 import pytest
@@ -9,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_utils import exercises, graphs
-from course_utils.exercises import check, find, of_notebook, verdict_on, yours
+from course_utils.exercises import check, find, verdict_on, yours
 from course_utils.exercises.declare import Outcome
-from course_utils.exercises.judge import judge
+from course_utils.exercises.verdict import judge
 from course_utils.exercises.run import call_all
 
-EXERCISES = [e for notebook in ("01_graph_tasks", "02_message_passing") for e in of_notebook(notebook)]
+EXERCISES = list(exercises._declared().values())
 SEEDS = range(5)
 MISCONCEPTIONS = [(e, m) for e in EXERCISES for m in e.misconceptions]
 
@@ -133,6 +137,111 @@ def test_a_loop_that_never_ends_is_called_that(function, monkeypatch):
     assert check(degrees).state == "right"  # and the next check works
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a signal cannot be sent to one process alone")
+def test_an_interrupted_check_ends_the_loop_and_says_so():
+    beats = []
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    text = repr(check(named(lambda e, n: [beats.append(0) for _ in iter(int, 1)])))
+    assert "you interrupted the check" in text
+    before = len(beats)
+    time.sleep(0.1)
+    assert len(beats) == before, "the loop goes on"
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+class Agreeable(torch.Tensor):
+    """Says yes to every comparison."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") in ("isclose", "equal"):
+            return torch.tensor(True)
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+def raises_without_text(edge_index, num_nodes):
+    raise Silent
+
+
+def raises_at_length(edge_index, num_nodes):
+    raise ValueError("x" * 5_000_000)
+
+
+def checks_itself(edge_index, num_nodes):
+    check(checks_itself)
+    return degrees(edge_index, num_nodes)
+
+
+def changes_the_type_of_its_input(edge_index, num_nodes):
+    answer = degrees(edge_index, num_nodes)
+    edge_index.data = edge_index.data.float()
+    return answer
+
+
+def closes_the_output(edge_index, num_nodes):
+    sys.stdout.close()
+    return degrees(edge_index, num_nodes)
+
+
+def wrapped_in_itself(edge_index, num_nodes):
+    return degrees(edge_index, num_nodes)
+
+
+wrapped_in_itself.__wrapped__ = wrapped_in_itself
+
+
+@pytest.mark.parametrize(("function", "state", "says"), [
+    (raises_without_text, "wrong", "stopped with Silent"),
+    (raises_at_length, "wrong", "stopped with ValueError: xxx"),
+    (checks_itself, "right", "right on 6 inputs"),
+    (changes_the_type_of_its_input, "wrong", "changed its input edge_index"),
+    (closes_the_output, "right", "right on 6 inputs"),
+    (wrapped_in_itself, "wrong", "could not be checked"),
+    (lambda e, n: torch.zeros(n, dtype=torch.int64).as_subclass(Agreeable), "wrong", "entry [1] of the answer is 0; expected 1"),
+    (lambda e, n: (n for _ in "a"), "wrong", "is a generator; expected a torch tensor"),
+])
+def test_no_function_gets_around_a_check(function, state, says):
+    stdout = sys.stdout
+    card = check(named(function))
+    assert sys.stdout is stdout and threading.active_count() == 1
+    assert card.state == state and says in repr(card)
+    assert len(card._html()) < 20_000
+
+
+def test_an_error_on_a_derived_input_alone_is_shown():
+    def attention_round(h, edge_index, scores, W):
+        assert not len(scores) or scores.mean() < 1.5, "large scores"
+        return find("attention_round").reference(h, edge_index, scores, W)
+
+    text = repr(check(attention_round))
+    assert "2 added to every score: your function stopped with AssertionError: large scores" in text
+
+
+def test_yours_is_not_a_function_that_was_written_after_the_check():
+    def degrees(edge_index, num_nodes):
+        return torch.bincount(edge_index[1], minlength=num_nodes)
+
+    check(degrees)
+    assert yours(degrees) is not graphs.degrees
+
+    def degrees(edge_index, num_nodes):
+        return torch.zeros(num_nodes)
+
+    assert yours(degrees) is graphs.degrees
+
+
+@pytest.mark.parametrize("spoil", [lambda part: part.float(), lambda part: part.repeat(1, 3)])
+def test_split_links_wants_indices_and_each_edge_once(spoil):
+    def split_links(edge_index, fraction, generator):
+        return tuple(map(spoil, graphs.split_links(edge_index, fraction, generator)))
+
+    assert check(split_links).state == "wrong"
+
+
 def test_the_students_own_traceback_is_shown():
     text = repr(check(named(raises)))
     assert "return undefined" in text
@@ -151,7 +260,7 @@ def test_what_cannot_be_checked_is_explained(given_, says):
     assert says in repr(check(given_))
 
 
-@given(st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()), st.functions(), st.builds(object)))
+@given(st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()), st.builds(object)))
 def test_check_never_raises(thing):
     html = check(thing)._repr_mimebundle_()[0]["text/html"]
     assert html.startswith("<div")
@@ -185,7 +294,7 @@ def test_an_untouched_stub_is_not_started_and_a_touched_one_is_not():
 
 
 def test_the_summary_counts_the_points(monkeypatch):
-    monkeypatch.setattr(exercises, "_verdicts", {})
+    monkeypatch.setattr(exercises, "_checked", {})
     assert "nothing has been checked yet" in repr(check())
     check(degrees)
     summary = check()
@@ -194,7 +303,7 @@ def test_the_summary_counts_the_points(monkeypatch):
 
 
 def test_yours_is_the_students_once_it_is_right(monkeypatch, capsys):
-    monkeypatch.setattr(exercises, "_verdicts", {})
+    monkeypatch.setattr(exercises, "_checked", {})
     assert yours(degrees) is graphs.degrees
     assert "has not passed its check yet" in capsys.readouterr().out
     check(degrees)
@@ -251,3 +360,22 @@ def test_under_nbgrader_a_card_is_its_points(monkeypatch):
 
 def test_right_cards_say_so_in_words():
     assert "degrees: right (1 of 1 point)" in check(degrees)._repr_mimebundle_()[0]["text/html"]
+
+
+def test_reset_opens_a_cell_with_the_stub(monkeypatch, capsys):
+    import IPython
+
+    from course_utils.grading import reset
+
+    opened = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"set_next_input": staticmethod(opened.append)}))
+    reset(degrees)
+    namespace = {}
+    exec(opened[0], namespace)  # noqa: S102  our own stub
+    assert "in-degree" not in opened[0] and "BEGIN SOLUTION" not in opened[0]
+    assert namespace["degrees"](None, 3) is None
+    monkeypatch.setattr(IPython, "get_ipython", lambda: None)
+    reset("message_round")
+    assert capsys.readouterr().out.startswith("def message_round(h, edge_index, W_self, W_neigh, b):")
+    with pytest.raises(KeyError):
+        reset("nothing")

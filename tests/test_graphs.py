@@ -91,18 +91,6 @@ def test_batch_graphs_keeps_graphs_apart():
     assert both.x is None
 
 
-def test_permute_graph_agrees_with_permute():
-    edge_index = torch.tensor([[0, 1, 3], [1, 2, 0]])
-    graph = graphs.Graph(edge_index, 4, h=torch.arange(4.0)[:, None], names=("a", "b", "c", "d"), y=torch.arange(4))
-    p = torch.tensor([2, 0, 3, 1])
-    moved = graphs.permute_graph(graph, p)
-    A, X = graphs.permute(graphs.to_adjacency(edge_index, 4), graph.h, p)
-    assert torch.equal(graphs.to_adjacency(moved.edge_index, 4), A)
-    assert torch.equal(moved.h, X)
-    assert moved.names == ("c", "a", "d", "b")
-    assert torch.equal(moved.y, p)
-
-
 @pytest.mark.parametrize(("edge_index", "says"), [
     (torch.zeros(7436, 2, dtype=torch.int64), "shape (7436, 2); expected (2, num_edges). Did you forget .T?"),
     (torch.zeros(2, 4), "dtype torch.float32; expected torch.int64"),

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from nbconvert import SlidesExporter
 
 from course_utils import datasets, graphs, message_passing, training
 from course_utils.cli import main
@@ -202,6 +203,8 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
             assert kind == "subslide", "a solution stays below its exercise until asked for"
         if "instructor" in cell.metadata.get("tags", []):
             assert kind == "notes" and "instructor" in cell.source
+    slides, _ = SlidesExporter().from_filename(path_of(name, "master", None))
+    assert slides.count("<section>") > kinds.count("slide") and 'class="notes"' in slides
     assert any(cell.source.startswith("### Discussion") for cell in cells)
 
 

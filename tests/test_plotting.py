@@ -116,4 +116,4 @@ def test_reach_follows_the_slider():
     controls, shown = box.children
     before = shown.value
     controls.children[0].value = 3
-    assert shown.value != before and "After 3 rounds" in shown.value
+    assert shown.value != before and "after 3 rounds." in shown.value

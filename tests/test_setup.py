@@ -102,6 +102,17 @@ def test_ci_is_executable():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_what_is_loaded_is_declared():
+    """Nothing works only because a package for tests or for data happens to be installed."""
+    code = ("import sys\nfrom importlib import metadata\n"
+            "from course_utils import datasets, exercises, graphs, plotting, training, widgets\n"
+            "club = datasets.karate_club()\nplotting.layout(club.edge_index, club.num_nodes)\n"
+            "owners = metadata.packages_distributions()\n"
+            "print(*{owner for name in sys.modules for owner in owners.get(name.split('.')[0], [])})")
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    assert {canonicalize_name(name) for name in loaded} <= {*needed(project()["dependencies"]), "course-utils"}
+
+
 @pytest.mark.parametrize("statement, heavy", [
     ("import course_utils", {"torch", "numpy", "matplotlib", "IPython", "ipywidgets", "networkx"}),
     ("import course_utils.cli", {"torch", "numpy", "matplotlib", "IPython", "ipywidgets", "networkx"}),

@@ -19,10 +19,10 @@ from typing import Any
 from . import card as _card
 from .card import Card
 from .declare import Exercise
-from .judge import Finding, Verdict, judge
+from .verdict import Finding, Verdict, judge
 from .run import call_all
 
-_verdicts: dict[str, Verdict] = {}
+_checked: dict[str, tuple[Callable, Verdict]] = {}  # the last one checked comes last
 
 
 @functools.cache
@@ -54,7 +54,13 @@ def check(function: Callable | None = None, /) -> Card:
     if problem:
         return Card("wrong", problem, (), {"exercise": None, "state": "cannot check"})
     exercise = find(function.__name__)
-    verdict = _verdicts[exercise.name] = verdict_on(exercise, function)
+    try:
+        verdict = verdict_on(exercise, function)
+    except Exception as error:  # noqa: BLE001  a function may be anything, and a notebook has to go on
+        return Card("wrong", f"{exercise.name} could not be checked ({type(error).__name__}: {error})", (),
+                    {"exercise": exercise.name, "state": "cannot check"})
+    _checked.pop(exercise.name, None)
+    _checked[exercise.name] = function, verdict
     return _card.of_verdict(verdict)
 
 
@@ -64,7 +70,8 @@ def yours(function: Callable, /) -> Callable:
     Where the student's raises later on, the library's takes over for that call.
     """
     exercise = find(function.__name__)
-    if exercise.name not in _verdicts or _verdicts[exercise.name].state != "right":
+    checked, verdict = _checked.get(exercise.name, (None, None))
+    if checked is not function or verdict.state != "right":
         print(f"Your {exercise.name} has not passed its check yet; this is the library's.")
         return exercise.reference
 
@@ -124,13 +131,15 @@ def _cannot_check(given: Any) -> str | None:
 
 
 def _summary() -> Card:
-    checked = [find(name).notebook for name in _verdicts]
-    if not checked:
+    if not _checked:
         return Card("not started", "nothing has been checked yet. Run the check cells first.", (), {"summary": {}})
-    verdicts = [_verdicts.get(e.name) or Verdict(e.name, "not started", 0, e.points) for e in of_notebook(checked[-1])]
+    notebook = find(next(reversed(_checked))).notebook
+    verdicts = [_checked[e.name][1] if e.name in _checked else Verdict(e.name, "not started", 0, e.points)
+                for e in of_notebook(notebook)]
     points, out_of = sum(v.points for v in verdicts), sum(v.out_of for v in verdicts)
     findings = tuple(Finding({"right": "right", "not started": "note"}.get(v.state, "wrong"), _card.of_verdict(v).title)
                      for v in verdicts)
     record = {"summary": {v.exercise: v.state for v in verdicts}, "points": points, "out_of": out_of}
-    state = "right" if points == out_of else "not started" if not points else "wrong"
-    return Card(state, f"{checked[-1]}: {points} of {out_of} points", findings, record)
+    states = {v.state for v in verdicts}
+    state = states.pop() if len(states) == 1 else "wrong"
+    return Card(state, f"{notebook}: {points} of {out_of} points", findings, record)

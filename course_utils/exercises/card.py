@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from html import escape
 
-from .judge import Finding, Verdict
+from .verdict import Finding, Verdict
 
 SYMBOLS = {"right": "✓", "wrong": "✗", "hint": "→", "note": "·", "not started": "○", "not yours": "✗"}
 SPOKEN = {"right": "holds: ", "wrong": "does not hold: ", "hint": "hint: ", "note": "note: "}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,44 @@ class Seed:
     value: int
 
 
+@dataclass(frozen=True)
+class Other:
+    """Stands for an answer that is no plain data, by the name of its type: a judge meets none of a student's objects."""
+
+    type: str
+
+
+def fresh(value: Any) -> Any:
+    """A copy that shares nothing with the value, tensors in lists, dictionaries and graphs included."""
+    if isinstance(value, Seed):
+        return torch.Generator().manual_seed(value.value)
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, tuple | list):
+        return type(value)(map(fresh, value))
+    if isinstance(value, dict):
+        return {key: fresh(part) for key, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: fresh(getattr(value, f.name)) for f in fields(value)})
+    return value
+
+
+def unchanged(before: Any, after: Any) -> bool:
+    """Whether a `fresh` copy still holds what it was made from; NaN equals NaN."""
+    if isinstance(before, Seed):
+        return True
+    if isinstance(before, Tensor):
+        return (isinstance(after, Tensor) and (before.dtype, before.shape) == (after.dtype, after.shape)
+                and (torch.equal(before, after) or bool(torch.isclose(before, after, 0, 0, equal_nan=True).all())))
+    if isinstance(before, tuple | list):
+        return len(before) == len(after) and all(map(unchanged, before, after))
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(unchanged(before[key], after[key]) for key in before)
+    if is_dataclass(before) and not isinstance(before, type):
+        return all(unchanged(getattr(before, f.name), getattr(after, f.name)) for f in fields(before))
+    return before == after
+
+
 class Case:
     """One input: a label that completes "on ..." and the arguments, in the order of the reference's parameters."""
 
@@ -30,8 +68,7 @@ class Case:
 
     def fresh_args(self) -> list[Any]:
         """The arguments as copies of their own, generators made from their seeds."""
-        return [torch.Generator().manual_seed(a.value) if isinstance(a, Seed) else
-                a.clone() if isinstance(a, Tensor) else a for a in self.args]
+        return [fresh(a) for a in self.args]
 
 
 @dataclass(frozen=True)
@@ -77,6 +114,10 @@ def _kind(value: Tensor) -> str:
             "floating point" if value.is_floating_point() else "integer")
 
 
+def _type(value: Any) -> str:
+    return value.type if isinstance(value, Other) else type(value).__name__
+
+
 def wrong_form(value: Any, expected: Any, what: str = "the answer") -> str | None:
     """What is wrong with the type, shape or dtype of a value, next to the expected one; None where nothing is.
 
@@ -84,13 +125,13 @@ def wrong_form(value: Any, expected: Any, what: str = "the answer") -> str | Non
     """
     if isinstance(expected, tuple):
         if not isinstance(value, tuple | list):
-            return f"{what} is a {type(value).__name__}; expected {len(expected)} results, as in return a, b."
+            return f"{what} is a {_type(value)}; expected {len(expected)} results, as in return a, b."
         if len(value) != len(expected):
             return f"{what} has {len(value)} parts; expected {len(expected)}."
         faults = (wrong_form(v, e, f"result {i}") for i, (v, e) in enumerate(zip(value, expected), 1))
         return next((fault for fault in faults if fault), None)
     if not isinstance(value, Tensor):
-        return f"{what} is a {type(value).__name__}; expected a torch tensor of shape {tuple(expected.shape)}."
+        return f"{what} is a {_type(value)}; expected a torch tensor of shape {tuple(expected.shape)}."
     if value.layout != torch.strided:
         return f"{what} is a sparse tensor; expected a dense one. .to_dense() makes it so."
     if _kind(value) != _kind(expected):
@@ -117,7 +158,8 @@ class Close:
         if isinstance(expected, tuple):
             faults = (self.difference(v, e, f"result {i}") for i, (v, e) in enumerate(zip(value, expected), 1))
             return next((fault for fault in faults if fault), None)
-        same = torch.isclose(value.double(), expected.double(), self.rtol, self.atol, equal_nan=True)
+        wide = torch.complex128 if expected.is_complex() else torch.float64
+        same = torch.isclose(value.to(wide), expected.to(wide), self.rtol, self.atol, equal_nan=True)
         if same.all():
             return None
         first = tuple((~same).nonzero()[0].tolist())

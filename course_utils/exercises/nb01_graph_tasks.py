@@ -246,11 +246,16 @@ def _links(edge_index: Tensor) -> set[tuple[int, int]]:
 
 
 def _two_edge_lists(case, value):
-    if not isinstance(value, tuple) or len(value) != 2:
+    if not isinstance(value, tuple | list) or len(value) != 2:
         return "expected two results, as in return train, test."
     shapes = [tuple(getattr(part, "shape", ())) for part in value]
     if any(len(shape) != 2 or shape[0] != 2 for shape in shapes):
         return f"the shapes are {shapes[0]} and {shapes[1]}; expected (2, num_edges) for both."
+    for name, part in zip(("train", "test"), value):
+        if part.is_floating_point():
+            return f"{name} has dtype {part.dtype}; expected whole numbers, which can be used as indices."
+        if len(_edges(part)) < part.shape[1]:
+            return f"{name} lists some edge more than once."
     return None
 
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import io
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .declare import Case, Outcome
+from .declare import Case, Other, Outcome, unchanged
 
 
 class Stopped(BaseException):
@@ -35,64 +36,102 @@ class Counter(io.TextIOBase):
         return len(text)
 
 
-def _own(value: Any) -> Any:
-    """The value by itself: detached, and out of reach of later calls."""
+def _plain(value: Any) -> Any:
+    """The value as plain data: tensors detached and out of reach of later calls, the type's name of all else."""
     if isinstance(value, Tensor):
-        return value.detach().clone()
-    return type(value)(map(_own, value)) if type(value) in (tuple, list) else value
+        with torch._C.DisableTorchFunctionSubclass():  # a subclass answers for itself, also to a comparison
+            value = value.detach().clone()
+            return value if type(value) is Tensor else value.as_subclass(Tensor)
+    if isinstance(value, tuple | list):
+        return (tuple if isinstance(value, tuple) else list)(map(_plain, value))
+    if type(value) is dict:
+        return {key: _plain(part) for key, part in value.items()}
+    return value if value is None or type(value) in (bool, int, float, str) else Other(type(value).__name__)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)[:1000]
+    except Exception:  # noqa: BLE001  a student's exception may have a __str__ that raises
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _students_trace(error: BaseException) -> str:
     """The traceback from the student's own function on, without the frames that called it."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__.tb_next)
+    lines = [line[:1000] for line in traceback.format_exception(type(error), error, error.__traceback__.tb_next)]
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
 
 
 def _call(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
     args, before = case.fresh_args(), printed.length
     try:
-        value = _own(function(*args))
+        value = _plain(function(*args))
     except Stopped:
         raise
     except BaseException as error:  # noqa: BLE001  a student's exit() must not end the notebook
-        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return Outcome(error=message, trace=_students_trace(error), printed=printed.length - before)
-    changed = tuple(name for name, given, now in zip(parameters, case.args, args)
-                    if isinstance(given, Tensor) and not torch.equal(given, now))
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # from the keyboard, while the course's own function ran
+        return Outcome(error=_message(error), trace=_students_trace(error), printed=printed.length - before)
+    changed = tuple(name for name, given, now in zip(parameters, case.args, args) if not unchanged(given, now))
     return Outcome(value, changed=changed, printed=printed.length - before)
+
+
+def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[str]) -> list[Outcome]:
+    """The outcomes of a function of the course's own, which needs no watching."""
+    return [_call(function, case, parameters, Counter()) for case in cases]
+
+
+_one_at_a_time = threading.Lock()
 
 
 def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float) -> list[Outcome]:
     """The outcomes of the calls, in order. Where the time runs out, the last outcome is late and the rest is missing.
 
     The calls run in a thread of their own, so that one that does not end can be stopped on every system.
+    Raises RuntimeError where it is called while it runs.
     """
+    if not _one_at_a_time.acquire(blocking=False):
+        raise RuntimeError("a check is running already. Does check(...) stand inside the function? Move it out.")
     outcomes: list[Outcome] = []
-    printed = Counter()
+    printed, ended = Counter(), threading.Event()
 
     def work():
-        with contextlib.suppress(Stopped):
-            for case in cases:
-                outcomes.append(_call(function, case, parameters, printed))
+        with contextlib.suppress(Stopped):  # it may come once more while the first is handled
+            try:
+                with contextlib.suppress(Stopped):
+                    for case in cases:
+                        outcomes.append(_call(function, case, parameters, printed))
+            finally:
+                ended.set()
 
     worker = threading.Thread(target=work, daemon=True)
-    with contextlib.redirect_stdout(printed):
-        worker.start()
-        with contextlib.suppress(KeyboardInterrupt):
-            worker.join(seconds)
-        if not worker.is_alive():
-            return outcomes
-        done = list(outcomes)
-        _stop(worker)
+    try:
+        with contextlib.redirect_stdout(printed):
+            worker.start()
+            try:
+                # Not join: up to Python 3.12 an interrupted join takes a thread that runs for one that has ended.
+                if ended.wait(seconds):
+                    return outcomes
+                last = Outcome(late=True)
+            except KeyboardInterrupt:
+                last = Outcome(error="KeyboardInterrupt: you interrupted the check")
+            done = list(outcomes)
+            _stop(worker)
+    finally:
+        _one_at_a_time.release()
     if worker.is_alive():
         _never_ended.append(printed)
-    return [*done, Outcome(late=True)]
+    return [*done, last]
 
 
 def _stop(worker: threading.Thread) -> None:
-    """Raise `Stopped` inside the thread. A loop around a bare except may swallow it many times: try for a second."""
-    for _ in range(500):
+    """Raise `Stopped` inside the thread. Once is enough for most loops; one around a bare except swallows it many times,
+    and is tried for a second more."""
+    for wait in [0.1] * 3 + [0.002] * 500:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(Stopped))
-        worker.join(0.002)
+        end = time.monotonic() + wait
+        while worker.is_alive() and time.monotonic() < end:
+            time.sleep(0.001)
         if not worker.is_alive():
             return

@@ -1,4 +1,4 @@
-"""Master notebooks to students' notebooks, and an exercise back to its stub: `course build` and `course reset`.
+"""Master notebooks to students' notebooks: `course build`.
 
 ``solutions/`` holds the masters, the one source. A students' notebook is its master without the cells tagged
 ``instructor``, and with ``...`` in place of each solution and of the two lines around it:
@@ -32,8 +32,6 @@ from typing import Any
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 ALMOST_A_MARKER = re.compile(r"#\s*(BEGIN|END)[\s_-]*SOLUTION", re.IGNORECASE)
-IPYTHON_LINE = re.compile(r"^([ \t]*)(?:(?:[\w, ]+=\s*)?[%!?].*|[\w.]+\?{1,2})$", re.MULTILINE)
-PYTHON_CELL_MAGICS = ("%%time", "%%capture", "%%prun")
 DROPPED = {"ExecuteTime", "collapsed", "execution", "nbgrader", "scrolled", "trusted"}
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
           "language_info": {"name": "python"}}
@@ -175,17 +173,14 @@ def names_checked(tree: ast.Module) -> set[str]:
 
 
 def python(source: str, what: str) -> ast.Module:
-    """The syntax tree of a cell, with ``pass`` for lines that only IPython knows. Another language's has no body."""
-    if source.startswith("%%") and not source.startswith(PYTHON_CELL_MAGICS):
-        return ast.Module([], [])
-    for text in (source, IPYTHON_LINE.sub(r"\1pass", source)):
-        try:
-            tree = ast.parse(text, "cell")
-            compile(tree, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)  # finds a stray `break`
-            return tree
-        except (SyntaxError, ValueError) as error:
-            problem = error
-    raise BuildError(f"{what} is not valid Python: {problem}. Run it in Jupyter and mend it there.")
+    """The syntax tree of a cell, as IPython would run it."""
+    from IPython.core.inputtransformer2 import TransformerManager
+    try:
+        text = TransformerManager().transform_cell(source)
+        compile(text, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)  # finds a stray `break`
+        return ast.parse(text, "cell")
+    except (SyntaxError, ValueError) as problem:
+        raise BuildError(f"{what} is not valid Python: {problem}. Run it in Jupyter and mend it there.") from None
 
 
 def unknown(name: str, exercises: Exercises) -> BuildError:
@@ -335,57 +330,12 @@ def as_lines(value: Any) -> list[str]:
 def stub(name: str, root: Path | None = None) -> str:
     """The source of an exercise's cell as students get it. KeyError where no exercise has that name."""
     from .. import exercises
-    notebook = exercises.find(name).notebook
-    return stub_cell(root or find_root(), notebook, name, declared(notebook))["source"]
-
-
-def reset(root: Path, notebook: str, name: str, exercises: Exercises) -> str:
-    """Put an exercise of root/notebooks back to its stub, and say what was done. The notebook is copied first.
-
-    The other cells keep everything, outputs included. A cell that was deleted comes back above its check, or at the
-    end. Where several cells are the exercise, such as copies, the first one is put back and the others are named.
-    """
-    fresh = stub_cell(root, notebook, name, exercises)
-    path = root / "notebooks" / f"{notebook}.ipynb"
-    with located(short(path)):
-        found = read(path)
-    cells = found["cells"]
-    marked = [grade_id(cell) for cell in cells]
-    own = sorted((at for at, cell in enumerate(cells) if marked[at] == name or defines(cell, name)),
-                 key=lambda at: marked[at] != name)
-    if own:
-        at = own[0]
-        fresh["id"] = cells[at].get("id", fresh["id"])
-        cells[at] = fresh
-    else:
-        at = marked.index(f"check_{name}") if f"check_{name}" in marked else len(cells)
-        while fresh["id"] in [cell.get("id") for cell in cells]:
-            fresh["id"] += "-"
-        cells.insert(at, fresh)
-    if found.get("nbformat_minor", 0) < 5:  # the first version whose cells have ids
-        del fresh["id"]
-    kept = keep(path)
-    write(path, as_file(found))
-    others = "".join(f"\n  Cell {other + 1} defines {name} too and is left as it is." for other in own[1:])
-    return (f"{short(path)}, cell {at + 1} is the stub of {name} again. The notebook as it was is in {kept.name}. "
-            f"Where it is open in Jupyter, reload it from disk.{others}")
-
-
-def stub_cell(root: Path, notebook: str, name: str, exercises: Exercises) -> Cell:
+    notebook, root = exercises.find(name).notebook, root or find_root()
     path = root / "solutions" / f"{notebook}.ipynb"
     with located(short(path)):
-        version = student_version(read(path), exercises)
-        if name not in exercises:
-            raise unknown(name, exercises)
-    found = next(cell for cell in version["cells"] if grade_id(cell) == name)
-    return json.loads(json.dumps(found, sort_keys=True))  # in the order in which `build` and Jupyter write
+        version = student_version(read(path), declared(notebook))
+    return next(cell["source"] for cell in version["cells"] if grade_id(cell) == name)
 
-
-def defines(cell: Cell, name: str) -> bool:
-    return cell["cell_type"] == "code" and bool(re.search(rf"^(async def|def|class) {name}\b", cell["source"], re.M))
-
-
-# Reading and writing
 
 def read(path: Path) -> Notebook:
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .declare import Case, Exercise, Outcome
-from .run import call_all
+from .run import call_ours
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class _Answers:
             row = []
             for i in range(self.num_drawn):
                 pair = [i] if p.derive is None else [i, start + i]
-                args = [part for k in pair for part in (self.cases[k], self._value(k))]
-                if any(not isinstance(self._value(k), Tensor | tuple) for k in pair):
+                args = [part for k in pair for part in (self.cases[k], self.value(k))]
+                if any(not isinstance(self.value(k), Tensor | tuple | list) for k in pair):
                     row.append(UNTESTED)
                     continue
                 try:
@@ -81,7 +81,7 @@ class _Answers:
             table.append(row)
         return table
 
-    def _value(self, i: int):
+    def value(self, i: int):
         return self.outcomes[i].value if i < len(self.outcomes) else None
 
     def same_as(self, other: _Answers, i: int) -> bool:
@@ -104,7 +104,7 @@ class _Answers:
 
 def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
     """What the outcomes of ``exercise.cases(seed)`` are worth, and what the student seems to have thought."""
-    expected = call_all(exercise.reference, cases, exercise.parameters, seconds=60)
+    expected = call_ours(exercise.reference, cases, exercise.parameters)
     answers = _Answers(exercise, cases, outcomes, expected)
     faults = [answers.fault(i) for i in range(len(cases))]
     table = answers.property_faults()
@@ -118,7 +118,9 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
     findings = []
     if match:
         findings.append(Finding("hint", match.says))
-    wrong = [i for i, fault in enumerate(faults[:answers.num_drawn]) if fault]
+    every = [i for i, fault in enumerate(faults) if fault]
+    # A derived case has its line below, as a property, unless there was no answer to compare.
+    wrong = [i for i in every if i < answers.num_drawn] or [i for i in every if answers.value(i) is None]
     right = [i for i, fault in enumerate(faults[:answers.num_drawn]) if not fault]
     if wrong:
         findings.append(Finding("wrong", f"on {cases[wrong[0]].label}: {faults[wrong[0]]}"))
@@ -161,7 +163,7 @@ def _recognise(exercise, cases, answers, expected, faults, table):
     values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
     best, most = None, 0
     for misconception in exercise.misconceptions:
-        theirs = call_all(misconception.wrong, cases, exercise.parameters, seconds=60)
+        theirs = call_ours(misconception.wrong, cases, exercise.parameters)
         other = _Answers(exercise, cases, theirs, expected)
         agree = [answers.same_as(other, i) for i in range(len(cases))]
         if all(agree) and (values or not wrong) and broken == [any(row) for row in other.property_faults()]:
