@@ -223,7 +223,7 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
             ax.text(max(*v, np.mean(v)) + 0.02 * top, y, text, va="center", weight="bold")
         if blind is not None:
             ax.axvline(blind, color=COLOURS[1], ls="--")
-            ax.text(blind, -0.75, "blind guess ", color=_INK, ha="right" if blind > 0.2 * top else "left", va="center")
+            ax.text(blind, -0.75, " blind guess ", color=_INK, ha="right" if blind > 0.35 * top else "left", va="center")
         ax.set_xlabel(xlabel, loc="right")
         ax.set(title=title, xlim=(0, top * 1.12), ylim=(len(names) - 0.4, -1.1 if blind is not None else -0.6))
         ax.set_yticks(range(len(names)), names)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils import exercises, graphs
+from course_utils import exercises, graphs, message_passing
 from course_utils.exercises import check, find, verdict_on, yours
 from course_utils.exercises.declare import Outcome
 from course_utils.exercises.verdict import judge
@@ -121,6 +121,18 @@ def test_bad_answers_get_a_useful_card(function, state, says):
     v = check(named(function))
     assert v.state == state
     assert says in repr(v)
+
+
+def test_a_misconception_is_recognised_in_place_too():
+    def run_rounds(h, edge_index, W_self, W_neigh, b, K):
+        for _ in range(K + 1):
+            for u in range(len(h)):
+                h[u] = message_passing.message_round(h, edge_index, W_self, W_neigh, b)[u]
+        return h
+
+    v = verdict_on(find("run_rounds"), run_rounds)
+    assert v.misconception == "nodes updated one after the other"
+    assert "changed its input h" in repr(v)
 
 
 def test_nan_is_shown():

@@ -1,12 +1,17 @@
 """The README and the other pages against what is in the repository."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
-from course_utils.exercises import of_notebook
+from course_utils import graphs
+from course_utils.exercises import nb01_graph_tasks, of_notebook
+from course_utils.exercises.run import call_all
+from course_utils.exercises.verdict import judge
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,3 +58,21 @@ def test_the_instructors_page_lists_every_exercise_with_its_points():
     text = (ROOT / "solutions" / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, flags=re.M)
     assert listed == [(e.name, str(e.points)) for name in sorted(WRITTEN) for e in of_notebook(name)]
+
+
+def test_the_example_in_contributing_works(monkeypatch):
+    """The exercise that CONTRIBUTING.md adds, word for word."""
+    def out_degrees(edge_index, num_nodes):
+        return torch.bincount(edge_index[0], minlength=num_nodes)
+
+    monkeypatch.setattr(graphs, "out_degrees", out_degrees, raising=False)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = dict(vars(nb01_graph_tasks))
+    for block in re.findall(r"   ```python\n(.*?)   ```", text, flags=re.S):
+        exec(textwrap.dedent(block), names)  # noqa: S102  our own page
+    exercise = names["out_degrees"]
+    cases = exercise.cases()
+    for function, state in ((out_degrees, "right"), (exercise.misconceptions[0].wrong, "wrong")):
+        found = judge(exercise, cases, call_all(function, cases, exercise.parameters, 5))
+        assert found.state == state
+    assert found.misconception == "in-degree"
