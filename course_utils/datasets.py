@@ -139,7 +139,7 @@ def _load(name: str) -> dict[str, Tensor]:
     """The arrays of a data file, once its checksum is seen to be right."""
     folder = resources.files("course_utils") / "data"
     advice = ("In a clone, `git checkout course_utils/data` restores the file; elsewhere, install course_utils again. "
-              "tools/rebuild_data.py makes it anew.")
+              "tools/rebuild_data.py makes it anew, if it is listed there.")
     try:
         content = (folder / name).read_bytes()
         listed = (folder / "checksums.txt").read_text(encoding="utf-8").split()

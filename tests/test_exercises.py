@@ -32,7 +32,8 @@ def verdict(exercise, function, seed=0):
 @pytest.mark.parametrize(("exercise", "m"), MISCONCEPTIONS, ids=[f"{e.name}: {m.name}" for e, m in MISCONCEPTIONS])
 def test_each_misconception_gets_its_own_sentence(exercise, m, seed):
     v = verdict(exercise, m.wrong, seed)
-    assert (v.state, v.misconception, v.points) == ("wrong", m.name, 0)
+    assert (v.state, v.misconception, v.points) == ("wrong", m.name, 0), (
+        f"the inputs of {exercise.name} do not tell {m.name!r} from {v.misconception or 'a right answer'}; draw one that does")
     assert v.findings[0].text == m.says
 
 
@@ -46,8 +47,8 @@ def test_right_answers_are_accepted_however_they_are_written(exercise, seed):
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
 def test_each_exercise_is_declared_in_full(exercise):
-    assert len(exercise.misconceptions) >= 3
-    assert len(exercise.also_right) >= 2
+    assert len(exercise.misconceptions) >= 3, "declare three misconceptions at least"
+    assert len(exercise.also_right) >= 2, "declare two other right answers at least"
     assert len({m.name for m in exercise.misconceptions}) == len(exercise.misconceptions)
     assert find(exercise.name) is exercise
 

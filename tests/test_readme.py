@@ -35,11 +35,14 @@ def test_every_slide_title_is_in_the_table_with_a_section_that_exists():
             assert section == "opening" or any(f"## {section}" in cell.source.splitlines() for cell in cells), place
         else:
             assert place.startswith(("this page", "not yet written", "references"))
+            for number in re.findall(r"not yet written.*?notebooks? (\d+)(?: and (\d+))?", place):
+                assert not any(name.startswith(f"{int(n):02}_") for n in number if n for name in WRITTEN), place
 
 
 def test_the_table_of_notebooks_says_which_are_written():
     rows = table("## The notebooks")
     assert [row[0] for row in rows] == [str(n) for n in range(1, 13)]
+    assert WRITTEN <= set(re.findall(r"`(\d\d_\w+)`", "".join(row[1] for row in rows)))
     for row in rows:
         name = re.search(r"`(\d\d_\w+)`", row[1]).group(1)
         assert ("not yet written" not in row[1]) == (name in WRITTEN)
@@ -57,7 +60,8 @@ def test_links_and_named_files_exist(page):
 def test_the_instructors_page_lists_every_exercise_with_its_points():
     text = (ROOT / "solutions" / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, flags=re.M)
-    assert listed == [(e.name, str(e.points)) for name in sorted(WRITTEN) for e in of_notebook(name)]
+    assert listed == [(e.name, str(e.points)) for name in sorted(WRITTEN) for e in of_notebook(name)], (
+        "list every exercise in solutions/README.md, in the order of its declaration")
 
 
 def test_the_example_in_contributing_works(monkeypatch):

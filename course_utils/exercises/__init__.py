@@ -31,8 +31,9 @@ def _declared() -> dict[str, Exercise]:
                if m.name.startswith("nb")]
     found = [e for module in modules for e in vars(module).values() if isinstance(e, Exercise)]
     by_name = {exercise.name: exercise for exercise in found}
-    if len(by_name) < len(found):
-        raise ValueError("two exercises have the same name; exercises are found by name, so each needs its own.")
+    twice = [e.name for i, e in enumerate(found) if e.name in [other.name for other in found[:i]]]
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is declared twice; exercises are found by name, so each needs its own.")
     return by_name
 
 
