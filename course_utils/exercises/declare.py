@@ -89,11 +89,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Misconception:
-    """A wrong answer that a real student would write, and the sentence that leads to the right thought."""
+    """A wrong answer that a real student would write, and the sentence that leads to the right thought.
+
+    Where answers are judged by their properties alone, ``fits(case, value)`` says whether the sentence is true of one.
+    """
 
     name: str
     says: str
     wrong: Callable
+    fits: Callable[..., bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,8 @@ class SameEdges:
         flipped = isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == 2 != value.shape[0]
         if flipped:
             return f"the answer has shape {tuple(value.shape)}; expected (2, num_edges)."
+        if isinstance(value, Tensor) and value.shape == (2, 0):
+            value = value.long()  # torch.tensor([[], []]) is a list without edges, and has no number that could be one
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[0] != 2 or _kind(value) != "integer":
             return wrong_form(value, expected) or "the answer is no edge list."
         given, wanted = ([tuple(edge) for edge in edges.T.tolist()] for edges in (value, expected))
@@ -222,9 +228,9 @@ class Exercise:
         parameters = inspect.signature(self.reference).parameters.values()
         return tuple(p.name for p in parameters if p.default is p.empty)
 
-    def misconception(self, name: str, says: str) -> Callable[[Callable], Callable]:
+    def misconception(self, name: str, says: str, fits: Callable[..., bool] | None = None) -> Callable[[Callable], Callable]:
         """Decorator: the function below is wrong in the way that ``name`` names, and a student is told ``says``."""
-        return lambda wrong: self.misconceptions.append(Misconception(name, says, wrong)) or wrong
+        return lambda wrong: self.misconceptions.append(Misconception(name, says, wrong, fits)) or wrong
 
     def right(self, function: Callable) -> Callable:
         """Decorator: the function below is a right answer, written differently."""

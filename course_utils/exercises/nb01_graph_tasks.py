@@ -16,7 +16,8 @@ NOTEBOOK = "01_graph_tasks"
 
 def _matrices(generator):
     path = graphs.to_adjacency(PATH, 3)
-    yield Case("a directed path of three nodes", path)
+    yield Case("a directed path of four nodes", graphs.to_adjacency(torch.tensor([[0, 1, 2], [1, 2, 3]]), 4))
+    yield Case("one edge, from node 0 to node 1", torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
     yield Case("one node without edges", torch.zeros(1, 1))
     yield Case("one link between two nodes", torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     yield Case("a path whose last node has an edge to itself", path + torch.diag(torch.tensor([0.0, 0.0, 1.0])))
@@ -67,6 +68,13 @@ def _(A):
     return (A - torch.diag(torch.diag(A))).nonzero().T
 
 
+@to_edge_index.misconception("reshaped, not transposed", "The shape is right, and the columns are no edges of the graph. "
+                             "reshape and view keep the numbers in the order in which they stand in memory, row after row. "
+                             "What turns rows into columns?")
+def _(A):
+    return A.nonzero().reshape(2, -1)
+
+
 @to_edge_index.right
 def _(A):
     edges = [(v, u) for v in range(len(A)) for u in range(len(A)) if A[v, u] != 0]
@@ -86,6 +94,8 @@ def _edge_lists(generator):
     yield Case("one node without edges", NO_EDGES, 1)
     yield Case("a star: four edges into node 0", torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5)
     yield Case("a path of three and two isolated nodes behind it", PATH, 5)
+    yield Case("an edge from node 0 to itself, and a node 1 that nothing reaches",
+               torch.tensor([[0, 1, 2, 3], [0, 0, 3, 2]]), 4)
     for num_nodes, num_edges in ((6, 13), (9, 31)):
         yield Case(f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes)
 
@@ -169,7 +179,7 @@ def _features_stay_with_their_node(case, value):
         return sorted(zip(A.sum(1).tolist(), A.sum(0).tolist(), X.tolist()))
 
     same = nodes(*case.args[:2]) == nodes(*value)
-    return None if same else "some node got the features of another."
+    return None if same else "some node has lost edges or features of its own, or got another node's."
 
 
 permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
@@ -210,6 +220,30 @@ def _(A, X, p):
     return P.T @ A @ P, P @ X
 
 
+@permute.misconception("rows twice", "The second index moved the rows once more, and the columns never moved. A[p] is a matrix "
+                       "again: which axis does an index take that stands alone in its brackets?")
+def _(A, X, p):
+    return A[p][p], X[p]
+
+
+@permute.misconception("columns alone", "The columns of A moved and its rows did not. A node has one row and one column.")
+def _(A, X, p):
+    return A[:, p], X[p]
+
+
+@permute.misconception("P A P", "The rows of A went by p, and its columns by the inverse of p. In P A P^T, what does the factor on "
+                       "the left do to A, and what the factor on the right?")
+def _(A, X, p):
+    P = torch.eye(len(p))[p]
+    return P @ A @ P, P @ X
+
+
+@permute.misconception("X by the inverse", "A is in the new order, and X went the other way, by the inverse of p. Row i of X has to "
+                       "tell of the same node as row i of A.")
+def _(A, X, p):
+    return A[p][:, p], X[torch.argsort(p)]
+
+
 @permute.right
 def _(A, X, p):
     P = torch.eye(len(p), dtype=torch.float64)[p]
@@ -232,7 +266,7 @@ def _(A, X, p):
 def _undirected(generator):
     triangle = graphs.both_directions(torch.tensor([[0, 1, 2], [1, 2, 0]]))
     yield Case("a triangle, one third hidden", triangle, 1 / 3, Seed(1))
-    for num_nodes, num_links, fraction in ((12, 40, 0.25), (15, 61, 0.4)):
+    for num_nodes, num_links, fraction in ((12, 40, 0.24), (15, 61, 0.4)):
         yield Case(f"{num_nodes} nodes and {num_links} links, {fraction:.0%} hidden",
                    links(num_nodes, num_links, generator), fraction, Seed(num_nodes))
 
@@ -257,6 +291,15 @@ def _two_edge_lists(case, value):
         if len(_edges(part)) < part.shape[1]:
             return f"{name} lists some edge more than once."
     return None
+
+
+def _of_two_edge_lists(fault):
+    """The property on answers of the right form alone; no other answer can be tested on it."""
+    def checked(case, value, *more):
+        if len(value) != 2 or any(not isinstance(part, Tensor) or part.ndim != 2 or part.shape[0] != 2 for part in value):
+            raise ValueError("not two edge lists")
+        return fault(case, value, *more)
+    return checked
 
 
 def _nothing_lost(case, value):
@@ -299,26 +342,42 @@ def _varies(case, value, again, other):
 
 split_links = Exercise(graphs.split_links, NOTEBOOK, 3, _undirected, PropertiesOnly(), (
     Property("returns two edge lists, train and test", _two_edge_lists),
-    Property("no link is lost or invented", _nothing_lost),
-    Property("no hidden link is left in train, in either direction", _no_link_in_both),
-    Property("each part holds both directions of its links", _both_ways),
-    Property("the right number of links is hidden", _right_share),
-    Property("the same generator gives the same split", _repeats, _with_seed(0)),
-    Property("another generator gives another split", _varies, _with_seed(1)),
+    Property("no link is lost or invented", _of_two_edge_lists(_nothing_lost)),
+    Property("no hidden link is left in train, in either direction", _of_two_edge_lists(_no_link_in_both)),
+    Property("each part holds both directions of its links", _of_two_edge_lists(_both_ways)),
+    Property("the right number of links is hidden", _of_two_edge_lists(_right_share)),
+    Property("the same generator gives the same split", _of_two_edge_lists(_repeats), _with_seed(0)),
+    Property("another generator gives another split", _of_two_edge_lists(_varies), _with_seed(1)),
 ))
 
 
-@split_links.misconception("the reverse edge leaks", "You drew directed edges. For many hidden edges v -> u the reverse "
-                           "u -> v is still in train, so a model needs no insight to find them. What is the unit "
-                           "that has to be drawn?")
+def _hidden(case, value):
+    """How many links are hidden, how many should be, and how many there are."""
+    links = len(_links(case.args[0]))
+    return len(_links(value[1])), round(case.args[1] * links), links
+
+
+def _is_swapped(case, value):
+    hidden, wanted, links = _hidden(case, value)
+    return hidden == links - wanted
+
+
+def _is_doubled(case, value):
+    hidden, wanted, links = _hidden(case, value)
+    return abs(hidden - min(2 * wanted, links)) <= 1
+
+
+@split_links.misconception("the reverse edge leaks", "For many hidden edges v -> u the reverse u -> v is still in train, so a "
+                           "model needs no insight to find them. What is the unit that has to be drawn, and where in "
+                           "edge_index do its two columns stand?")
 def _(edge_index, fraction, generator):
     order = torch.randperm(edge_index.shape[1], generator=generator)
     k = round(fraction * edge_index.shape[1])
     return edge_index[:, order[k:]], edge_index[:, order[:k]]
 
 
-@split_links.misconception("not shuffled", "The hidden links are the first or the last of the list. A list is often sorted, "
-                           "so this hides the links of a few nodes. What is the generator for?")
+@split_links.misconception("the same links every time", "Different generators hide the same links, so nobody can try a second, "
+                           "independent split. Which line of yours makes a choice, and where does that choice come from?")
 def _(edge_index, fraction, generator):
     one_way = edge_index[:, edge_index[0] < edge_index[1]]
     k = round(fraction * one_way.shape[1])
@@ -334,12 +393,26 @@ def _(edge_index, fraction, generator):
 
 
 @split_links.misconception("the two parts swapped", "The fraction went to train. It says how many links are hidden: the test "
-                           "part. And train is returned first.")
+                           "part. And train is returned first.", _is_swapped)
 def _(edge_index, fraction, generator):
     return graphs.split_links(edge_index, fraction, generator)[::-1]
 
 
-@split_links.misconception("one direction lost", "Each link is in your parts in one direction only. Whoever passes messages "
+@split_links.misconception("columns counted as links", "You hid twice as many links as you were asked to. A link is two columns "
+                           "of edge_index: the fraction of which number did you take?", _is_doubled)
+def _(edge_index, fraction, generator):
+    return graphs.split_links(edge_index, min(2 * fraction, 1.0), generator)
+
+
+@split_links.misconception("about the right number", "Links are drawn, and not as many as were asked for. Does your draw give "
+                           "round(fraction * number of links) links every time, and each link at most once?")
+def _(edge_index, fraction, generator):
+    one_way = edge_index[:, edge_index[0] < edge_index[1]]
+    hidden = torch.rand(one_way.shape[1], generator=generator) < fraction
+    return graphs.both_directions(one_way[:, ~hidden]), graphs.both_directions(one_way[:, hidden])
+
+
+@split_links.misconception("one direction lost", "Some links stand in their part in one direction only. Whoever passes messages "
                            "over train would send them one way. The input had both directions of each link; so should "
                            "the parts.")
 def _(edge_index, fraction, generator):
@@ -351,6 +424,16 @@ def _(edge_index, fraction, generator):
                            "training measures memory.")
 def _(edge_index, fraction, generator):
     return edge_index, graphs.split_links(edge_index, fraction, generator)[1]
+
+
+@split_links.misconception("every other column", "Some links are in both parts, and others in neither. Do both parts come from "
+                           "one and the same draw? And does your list of links hold each link once? edge_index promises "
+                           "no order of its columns.")
+def _(edge_index, fraction, generator):
+    one_way = edge_index[:, ::2]
+    order = torch.randperm(one_way.shape[1], generator=generator)
+    k = round(fraction * one_way.shape[1])
+    return graphs.both_directions(one_way[:, order[k:]]), graphs.both_directions(one_way[:, order[:k]])
 
 
 @split_links.right

@@ -138,7 +138,7 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         broken = next(((i, reason) for i, reason in enumerate(row) if reason), None)
         if broken is None:
             findings.append(Finding("right", p.name))
-        elif not wrong or broken[1] != UNTESTED:
+        elif broken[1] != UNTESTED or not any(f.kind == "wrong" for f in findings):
             findings.append(Finding("wrong", f"{p.name}: on {cases[broken[0]].label}, {broken[1]}"))
     return Verdict(exercise.name, "wrong", 0, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
 
@@ -153,14 +153,25 @@ def _notes(outcomes: Sequence[Outcome]) -> list[Finding]:
                             "shown.")] if printed else []
 
 
+def _fits(misconception, answers):
+    """Whether the misconception's sentence is true of every answer."""
+    try:
+        return all(misconception.fits(case, answers.value(i)) for i, case in enumerate(answers.cases[:answers.num_drawn]))
+    except Exception:  # noqa: BLE001  an answer of any form may come in
+        return False
+
+
 def _recognise(exercise, cases, answers, expected, faults, table):
-    """The misconception that gives these very answers; failing that, the one behind two of every three wrong values, and
-    no fewer than two, that is right wherever the student is. An exception proves nothing: other mistakes raise the same."""
+    """The misconception that gives these very answers; failing that, one that is right wherever the student is, and whose
+    own wrong answers the student gives two times in three, and no fewer than twice. An exception proves nothing: other
+    mistakes raise the same."""
     wrong = [i for i, fault in enumerate(faults) if fault]
     broken = [any(row) for row in table]
     values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
     best, most = None, 0
     for misconception in exercise.misconceptions:
+        if misconception.fits and not _fits(misconception, answers):
+            continue
         theirs = call_ours(misconception.wrong, cases, exercise.parameters)
         other = _Answers(exercise, cases, theirs, expected)
         agree = [answers.same_as(other, i) for i in range(len(cases))]
@@ -168,7 +179,8 @@ def _recognise(exercise, cases, answers, expected, faults, table):
             return misconception
         if any(not fault and not same for fault, same in zip(faults, agree)):
             continue  # it is wrong where the student is right
-        explained = sum(agree[i] for i in values)
-        if explained >= max(2, 2 * len(values) / 3) and explained > most:
+        telling = [i for i in range(len(cases)) if other.fault(i)]  # where this misconception goes wrong
+        explained = sum(agree[i] for i in telling if i in values)
+        if explained >= max(2, 2 * len(telling) / 3) and explained > most:
             best, most = misconception, explained
     return best
