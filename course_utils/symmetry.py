@@ -1,0 +1,99 @@
+"""Rotations, and what they do to what: the slides "Rotation invariance and equivariance" and "Equivariant message passing".
+
+    the slide's letter    here
+    R                     a 3 x 3 matrix with R^T R = 1; det R = +1 turns, det R = -1 reflects as well
+    b                     a shift, (3,)
+    R x + b               x @ R.T + b, because the rows of x are the nodes
+
+A function f is equivariant where f(g x) = g f(x) for each g, and invariant where g leaves its output alone. What g does
+depends on the kind of a quantity, and `act` is the table of that. `microscope.check_equivariance` tries it on a function.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# kind: how many axes of length 3 it ends in
+KINDS = {"scalar": 0, "pseudoscalar": 0, "vector": 1, "pseudovector": 1, "position": 1, "tensor": 2}
+
+
+def random_rotation(shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None,
+                    dtype: torch.dtype | None = None) -> Tensor:
+    """Rotations drawn uniformly (by the Haar measure of SO(3)): shape (..., 3, 3), det +1.
+
+    The Q of a Gaussian matrix is uniform on O(3) once the diagonal of its triangle is made positive; the half with
+    det -1 is then mirrored. Source: Mezzadri, "How to generate random matrices from the classical compact groups" (2007).
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    Q, triangle = torch.linalg.qr(torch.randn(*shape, 3, 3, generator=generator, dtype=torch.float64))
+    Q = Q * triangle.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
+    return (Q * torch.linalg.det(Q)[..., None, None].sign()).to(dtype or torch.get_default_dtype())
+
+
+def random_reflection(shape: int | tuple[int, ...] = (), generator: torch.Generator | None = None,
+                      dtype: torch.dtype | None = None) -> Tensor:
+    """Rotations followed by a reflection, drawn uniformly from the other half of O(3): shape (..., 3, 3), det -1."""
+    return -random_rotation(shape, generator, dtype)  # in three dimensions det(-R) = -det R
+
+
+def rotation_about(axis: Tensor, angle: Tensor | float) -> Tensor:
+    """The right-handed turn about axis (..., 3), of any length but 0, by angle (...) in radians: (..., 3, 3).
+
+    Rodrigues' formula, R = 1 + sin(angle) K + (1 - cos(angle)) K^2 with K y = axis x y for every y.
+    """
+    length = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
+    if (length == 0).any():
+        raise ValueError("axis has length 0; expected a direction to turn about, such as torch.tensor([0.0, 0.0, 1.0]).")
+    identity = torch.eye(3, dtype=axis.dtype)
+    columns = (axis / length)[..., None, :].expand(*axis.shape[:-1], 3, 3)
+    K = torch.linalg.cross(columns, identity.expand_as(columns)).mT
+    angle = torch.as_tensor(angle, dtype=axis.dtype)[..., None, None]
+    return identity + angle.sin() * K + (1 - angle.cos()) * (K @ K)
+
+
+def act(kind: str, R: Tensor, b: Tensor, x: Tensor) -> Tensor:
+    """What the motion y -> R y + b makes of a quantity x of a kind: the same shape.
+
+    kind           x                  result
+    scalar         (...)              x
+    pseudoscalar   (...)              det R x           such as a volume with its sign
+    vector         (..., 3)           R x               such as a velocity or a displacement: no shift
+    pseudovector   (..., 3)           det R  R x        such as an angular momentum, a cross product
+    position       (..., 3)           R x + b
+    tensor         (..., 3, 3)        R x R^T           such as a strain
+
+    R (..., 3, 3) and b (..., 3) may differ from row to row: their leading axes are matched with those of x. Raises
+    ValueError for another kind, or an x that does not end in that kind's axes.
+    """
+    axes = require_kind(kind)
+    if tuple(x.shape[x.ndim - axes:]) != (3,) * axes:
+        raise ValueError(f"x has shape {tuple(x.shape)}; a {kind} ends in {(3,) * axes}, the components x, y, z.")
+    if kind == "scalar":
+        return x
+    if kind == "tensor":
+        return torch.einsum("...ij,...jk,...lk->...il", R, x, R)
+    sign = torch.linalg.det(R).sign() if kind.startswith("pseudo") else None
+    if kind == "pseudoscalar":
+        return sign * x
+    turned = torch.einsum("...ij,...j->...i", R, x)
+    if kind == "pseudovector":
+        return sign[..., None] * turned
+    return turned + b if kind == "position" else turned
+
+
+def yzx_to_xyz(features: Tensor) -> Tensor:
+    """Rows of "0e + 1o + 1o", a mass, a velocity and an acceleration, from the order y, z, x to x, y, z: (..., 7).
+
+    The lecture's rows list vectors as early e3nn did, (y, z, x); e3nn today and this course have (x, y, z).
+    """
+    if features.shape[-1:] != (7,):
+        raise ValueError(f"features has shape {tuple(features.shape)}; expected (..., 7): m, vy, vz, vx, ay, az, ax.")
+    return features[..., [0, 3, 1, 2, 6, 4, 5]]
+
+
+def require_kind(kind: str) -> int:
+    """How many axes of length 3 a quantity of that kind ends in; raises ValueError for another word."""
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+    return KINDS[kind]

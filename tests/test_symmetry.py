@@ -1,0 +1,124 @@
+import pytest
+import torch
+from e3nn import o3
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from scipy.stats import kstest
+
+from course_utils import symmetry
+
+double = torch.float64
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def assert_haar(draw):
+    """Moments and the law of the angle, for 20,000 draws; false alarms are far below one in a million."""
+    for seed in range(3):
+        R = draw(20_000, generator(seed), double)
+        assert (R.mean(0)).abs().max() < 0.025  # standard error 0.004
+        second = torch.einsum("nij,nkl->ijkl", R, R) / len(R)
+        delta = torch.einsum("ik,jl->ijkl", torch.eye(3), torch.eye(3)).to(double) / 3
+        assert (second - delta).abs().max() < 0.02
+        angle = torch.arccos(((R.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2).clamp(-1, 1))
+        assert kstest(angle.numpy(), lambda a: (a - torch.sin(torch.tensor(a)).numpy()) / torch.pi).pvalue > 1e-6
+
+
+def test_rotations_are_uniform():
+    assert_haar(symmetry.random_rotation)
+    assert_haar(lambda *args: -symmetry.random_reflection(*args))
+
+
+def plain_qr(count, generator, dtype):
+    Q = torch.linalg.qr(torch.randn(count, 3, 3, generator=generator, dtype=dtype))[0]
+    return Q * torch.linalg.det(Q).sign()[:, None, None]
+
+
+def euler_angles(count, generator, dtype):
+    a, b, c = (2 * torch.pi * torch.rand(3, count, generator=generator, dtype=dtype)).unbind()
+    z, x = torch.eye(3, dtype=dtype)[[2, 0]]
+    about = symmetry.rotation_about
+    return about(z.expand(count, 3), a) @ about(x.expand(count, 3), b) @ about(z.expand(count, 3), c)
+
+
+@pytest.mark.parametrize("mutant", [plain_qr, euler_angles])
+def test_what_is_not_uniform_is_caught(mutant):
+    with pytest.raises(AssertionError):
+        assert_haar(mutant)
+
+
+@pytest.mark.parametrize("shape", [(), 4, (2, 3), 0])
+@pytest.mark.parametrize("dtype", [torch.float32, double])
+def test_rotations_of_any_shape_and_dtype(shape, dtype):
+    leading = (shape,) if isinstance(shape, int) else shape
+    for draw, det in ((symmetry.random_rotation, 1), (symmetry.random_reflection, -1)):
+        R = draw(shape, generator(0), dtype)
+        assert R.shape == (*leading, 3, 3) and R.dtype == dtype
+        torch.testing.assert_close(R @ R.mT, torch.eye(3, dtype=dtype).expand_as(R))
+        torch.testing.assert_close(torch.linalg.det(R), torch.full(leading, det, dtype=dtype))
+        assert torch.equal(R, draw(shape, generator(0), dtype))
+
+
+@given(st.integers(0, 10_000))
+def test_rotation_about_is_scipys(seed):
+    axis, angle = torch.randn(5, 3, generator=generator(seed), dtype=double), torch.linspace(-7, 7, 5, dtype=double)
+    expected = Rotation.from_rotvec((angle[:, None] * axis / axis.norm(dim=1, keepdim=True)).numpy()).as_matrix()
+    torch.testing.assert_close(symmetry.rotation_about(axis, angle), torch.from_numpy(expected))
+
+
+def test_rotation_about_is_right_handed_and_differentiable():
+    z = torch.tensor([0.0, 0.0, 2.0], dtype=double)
+    turned = symmetry.rotation_about(z, torch.pi / 2) @ torch.tensor([1.0, 0, 0], dtype=double)
+    torch.testing.assert_close(turned, torch.tensor([0.0, 1, 0], dtype=double))
+    angle = torch.tensor(0.3, dtype=double, requires_grad=True)
+    assert torch.autograd.gradgradcheck(symmetry.rotation_about, (z.requires_grad_(), angle))
+    with pytest.raises(ValueError, match="axis has length 0"):
+        symmetry.rotation_about(torch.zeros(3), 1.0)
+
+
+@pytest.mark.parametrize(("kind", "irrep"), [("scalar", "0e"), ("pseudoscalar", "0o"), ("vector", "1o"), ("pseudovector", "1e")])
+@pytest.mark.parametrize("draw", [symmetry.random_rotation, symmetry.random_reflection])
+def test_each_kind_is_an_irrep_of_e3nn(kind, irrep, draw):
+    R, b = draw((), generator(1), double), torch.randn(3, dtype=double)
+    x = torch.randn(7, *[3] * symmetry.KINDS[kind], dtype=double)
+    D = o3.Irrep(irrep).D_from_matrix(R)
+    expected = x.reshape(7, -1) @ D.T
+    torch.testing.assert_close(symmetry.act(kind, R, b, x).reshape(7, -1), expected, rtol=1e-5, atol=1e-5)  # e3nn goes by angles
+
+
+@given(st.sampled_from(sorted(symmetry.KINDS)), st.integers(0, 1000))
+def test_acting_twice_is_acting_with_the_product(kind, seed):
+    R = symmetry.random_reflection(2, generator(seed), double)
+    b = torch.randn(2, 3, dtype=double)
+    x = torch.randn(4, 2, *[3] * symmetry.KINDS[kind], dtype=double)
+    twice = symmetry.act(kind, R[1], b[1], symmetry.act(kind, R[0], b[0], x))
+    torch.testing.assert_close(twice, symmetry.act(kind, R[1] @ R[0], R[1] @ b[0] + b[1], x))
+
+
+def test_a_tensor_turns_like_the_product_of_two_vectors():
+    R, b = symmetry.random_reflection((), generator(2), double), torch.randn(3, dtype=double)
+    p, q = torch.randn(2, 6, 3, dtype=double)
+    turned = symmetry.act("vector", R, b, p)[:, :, None] * symmetry.act("vector", R, b, q)[:, None, :]
+    torch.testing.assert_close(symmetry.act("tensor", R, b, p[:, :, None] * q[:, None, :]), turned)
+
+
+def test_a_motion_for_each_row():
+    R, b, x = symmetry.random_rotation(5, generator(3)), torch.randn(5, 3), torch.randn(5, 3)
+    rows = [symmetry.act("position", R[i], b[i], x[i]) for i in range(5)]
+    torch.testing.assert_close(symmetry.act("position", R, b, x), torch.stack(rows))
+    channels = torch.randn(5, 2, 3)
+    torch.testing.assert_close(symmetry.act("pseudovector", -R[:, None], b[:, None], channels)[4],
+                               symmetry.act("pseudovector", -R[4], b[4], channels[4]))
+
+
+def test_bad_input_is_explained():
+    R, b = torch.eye(3), torch.zeros(3)
+    with pytest.raises(ValueError, match="kind is 'spinor'; expected one of scalar, pseudoscalar, vector"):
+        symmetry.act("spinor", R, b, torch.zeros(3))
+    with pytest.raises(ValueError, match=r"x has shape \(3, 2\); a tensor ends in \(3, 3\)"):
+        symmetry.act("tensor", R, b, torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"features has shape \(2, 6\); expected \(..., 7\)"):
+        symmetry.yzx_to_xyz(torch.zeros(2, 6))
