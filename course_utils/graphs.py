@@ -75,6 +75,18 @@ def require_edge_index(edge_index: Tensor, num_nodes: int) -> None:
                              f"are 0 to {num_nodes - 1}.")
 
 
+def require_batch(batch: Tensor, num_nodes: int) -> None:
+    """Raise a ValueError that says what is wrong, unless batch gives each node its graph, the graphs in order."""
+    if not isinstance(batch, Tensor) or batch.dtype != torch.int64:
+        given = f"a tensor of {batch.dtype}" if isinstance(batch, Tensor) else f"a {type(batch).__name__}"
+        raise ValueError(f"batch is {given}; expected a tensor of torch.int64. torch.as_tensor(batch).long() makes one.")
+    if batch.shape != (num_nodes,):
+        raise ValueError(f"batch has shape {tuple(batch.shape)}; expected ({num_nodes},), one graph number for each node.")
+    if len(batch) and (batch[0] < 0 or (batch[1:] < batch[:-1]).any()):
+        raise ValueError("batch is not sorted from 0 up; expected the nodes of graph 0 first, then those of graph 1, and "
+                         "so on. order = batch.argsort(stable=True) sorts the nodes.")
+
+
 def to_edge_index(A: Tensor) -> Tensor:
     """The edges of the adjacency matrix A (num_nodes, num_nodes): (2, num_edges), sources above targets."""
     if A.ndim != 2 or A.shape[0] != A.shape[1]:

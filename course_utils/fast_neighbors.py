@@ -1,0 +1,199 @@
+"""The fast forms of `neighbors.radius_graph` and `neighbors.knn_graph`, in numpy and scipy: the same edges in order.
+
+Small graphs compare all pairs. In a large one the points are sorted into columns as wide as the cutoff, and along each
+column. Twelve points that follow each other there are a block. Whatever is near one of them lies in a short run of its own
+column or of one beside it: the block's candidates. With positions seen from the block's first point, all its squared
+distances are one small matrix product, of targets t and candidates s:
+
+    |t - s|^2 / 2  =  (-t, 1/2, |t|^2) . (s, |s|^2, 1/2)
+
+It is taken in float32, for many blocks at a time. A bound on its rounding tells which pairs are too near the cutoff to call;
+float64 decides those. Candidates stand in the order of their numbers, so the sources of a target come out sorted. Where
+points are too thin, or too far apart, for a table of the columns, a k-d tree finds the pairs.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+# Measured to be fast; the edges do not depend on them.
+ALL_PAIRS_UP_TO = 400  # nodes in a graph
+BLOCK = 12             # targets
+BINS = 4               # in a column, for each width of it
+TABLE = 32             # bins for each node, at most
+AT_ONCE = 1 << 18      # pairs, so that their distances stay in the cache
+np.empty(1 << 21)      # 16 MB, freed unused: from then on glibc keeps freed memory at hand instead of returning it
+MARGIN = 1 + 1e-6      # columns are a little too wide: rounding must not put neighbours two columns apart
+
+
+def radius_graph(x: Tensor, r: float, batch: Tensor | None) -> Tensor:
+    """`neighbors.radius_graph` of input that it has checked."""
+    X, size = _planes_and_sizes(x, batch)
+    if not len(x):
+        return torch.zeros(2, 0, dtype=torch.int64)
+    if len(size) * int(size.max())**2 <= ALL_PAIRS_UP_TO * len(x):
+        return _by_pairs(X, r, size)
+    corner = np.minimum.reduceat(X, size.cumsum() - size, axis=1)
+    U = (X - (corner.repeat(size, axis=1) if len(size) > 1 else corner)) / (r * MARGIN)
+    bins = len(size) * BINS * prod((U.max(1) + 3).tolist())
+    return _by_blocks(X, U, r, size) if bins <= TABLE * len(x) else _by_tree(X, r, size)
+
+
+def knn_graph(x: Tensor, k: int, batch: Tensor | None) -> Tensor:
+    """`neighbors.knn_graph` of input that it has checked: a k-d tree proposes neighbours, the rule chooses."""
+    X, size = _planes_and_sizes(x, batch)
+    n, graph = len(x), np.arange(len(size)).repeat(size)
+    points = np.vstack([X, (1 + 8 * np.abs(X).max(initial=0)) * graph]).T  # graphs lie further apart than they are wide
+    tree, unsure, sources = cKDTree(points), np.arange(n), np.empty((n, k), np.int64)
+    for found in (k + 9, k + 65, n):  # more, where a point that was not found may be as near as the k-th
+        parts, unsure = np.array_split(unsure, 1 + len(unsure) * found // AT_ONCE), unsure[:0]
+        for u in filter(len, parts):
+            reach, near = tree.query(points[u], min(found, n))
+            d2 = _squared_distance(X, near, u[:, None])
+            d2[(near == u[:, None]) | (graph[near] != graph[u, None])] = np.inf
+            best = np.lexsort((near, d2))[:, :k]  # by distance, then by number
+            sources[u] = np.sort(np.take_along_axis(near, best, axis=1))
+            kth = d2[np.arange(len(u)), best[:, -1]]
+            unsure = np.append(unsure, u[kth >= reach[:, -1]**2 * (1 - 1e-9)])
+    return torch.from_numpy(np.stack([sources.ravel(), np.arange(n).repeat(k)]))
+
+
+def _planes_and_sizes(x: Tensor, batch: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    """x in float64, (axes, n), and how many nodes each graph has; numbers of `batch` without nodes are left out."""
+    x = x.detach() if x.dtype != torch.bfloat16 else x.detach().float()  # which numpy lacks
+    size = np.array([len(x)]) if batch is None else np.bincount(batch.numpy())
+    return x.numpy().T.astype(np.float64, order="C"), size if batch is None else size[size > 0]
+
+
+def _squared_distance(X: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    return sum((axis[u] - axis[v])**2 for axis in X)
+
+
+def _by_tree(X: np.ndarray, r: float, size: np.ndarray) -> Tensor:
+    n, graph = X.shape[1], np.arange(len(size)).repeat(size)
+    v, u = cKDTree(np.vstack([X, 2 * r * graph]).T).query_pairs(r * MARGIN, output_type="ndarray").T
+    near = _squared_distance(X, v, u) <= r * r
+    u, v = np.divmod(np.sort(np.hstack([(u * n + v)[near], (v * n + u)[near]])), n)
+    return torch.from_numpy(np.stack([v, u]))
+
+
+def _by_pairs(X: np.ndarray, r: float, size: np.ndarray) -> Tensor:
+    """All pairs of each graph's nodes; smaller graphs are padded with NaN, which is near nothing."""
+    graphs, width = len(size), int(size.max())
+    ragged = graphs * width > X.shape[1]
+    if ragged:
+        is_node = np.arange(width) < size[:, None]
+        X, nodes = np.full((len(X), graphs * width), np.nan), X
+        X[:, is_node.ravel()] = nodes
+    p, hits, step = torch.from_numpy(X.reshape(-1, graphs, width)), [], max(1, AT_ONCE // (4 * width**2))
+    for g in range(0, graphs, step):
+        d = (p[:, g:g + step, :, None] - p[:, g:g + step, None]).numpy()  # torch broadcasts short rows faster
+        d *= d
+        for axis in d[1:]:
+            d[0] += axis
+        close = (d[0] <= r * r).ravel()
+        close.reshape(-1, width**2)[:, ::width + 1] = False
+        hits.append(close.nonzero()[0] + g * width**2)
+    hits = np.concatenate(hits)
+    u = hits // width
+    edges = np.array([hits - (u - u // width) * width, u])
+    return torch.from_numpy((is_node.cumsum() - 1)[edges] if ragged else edges)
+
+
+def _by_blocks(X: np.ndarray, U: np.ndarray, r: float, size: np.ndarray) -> Tensor:
+    """U (axes, n): positions as seen from the lower corner of their graph, in widths of a column."""
+    n, extent = X.shape[1], U.max(1)
+    *across, along = np.argsort(extent)
+    bins, beside = len(size), np.zeros(1, np.int64)
+    home = np.arange(bins).repeat(size)  # each node's bin, numbered by graph, then by column, then along the column
+    for axis in across:
+        columns = int(extent[axis]) + 3  # with an empty one on either side
+        bins, home = bins * columns, home * columns + 1 + U[axis].astype(np.int64)
+        beside = (beside[:, None] * columns + (-1, 0, 1)).ravel()
+    depth = int(extent[along] * BINS) + 1 + 2 * BINS
+    bins, home, beside = bins * depth, home * depth + BINS + (U[along] * BINS).astype(np.int64), beside * depth
+    order = np.lexsort((home.astype(np.uint16), (home >> 16).astype(np.uint16)))  # numpy sorts 16 bits in linear time
+    home, first = home.take(order), np.zeros(bins + 1, np.int64)
+    np.cumsum(np.bincount(home, minlength=bins), out=first[1:])  # bin i is order[first[i]:first[i + 1]]
+
+    begin = ((np.arange(n) - first.take(home // depth * depth)) % BLOCK == 0).nonzero()[0]
+    end = np.append(begin[1:], n)
+    head, tail = home.take(begin), home.take(end - 1)
+    low, high = (first.take(bin[:, None] + beside) for bin in (head - BINS, tail + BINS + 1))
+    total = (high - low).sum(1)
+    by = np.argsort(total // -16, kind="stable")  # blocks with about as many candidates go together, the largest first
+    low, run = np.column_stack([low, np.full(len(low), n)])[by], np.column_stack([high - low, -total])[by]
+    slack = 2.0**-20 * (((tail - head) / BINS + 2)**2 + 4 * len(across) + extent[along] + 1)[by]
+    P = np.column_stack([U, np.full(len(U), np.nan)]).astype(np.float32)
+    order, places = np.append(order, n), begin[by, None] + np.arange(BLOCK)  # n is nobody, and nowhere
+    targets = order.take(np.where(places < end[by, None], places, n))
+
+    found, a = [], 0
+    while a < len(by):
+        width = int(run[a, -1] // 16 * -16)
+        b = a + max(1, AT_ONCE // (BLOCK * width))
+        run[a:b, -1] += width  # so the last run is as long as it takes; it holds nobody
+        length = run[a:b].ravel()
+        place = (low[a:b].ravel() - length.cumsum() + length).repeat(length)
+        place += np.arange(len(place))
+        candidates = order.take(place, mode="clip").reshape(-1, width)
+        candidates.sort(axis=1)
+        found.append(_edges_of_blocks(X, r, P, targets[a:b], candidates, slack[a:b]))
+        a = b
+    return _in_order(n, found)
+
+
+def _edges_of_blocks(X, r, P, targets, candidates, slack):
+    """targets (blocks, BLOCK), candidates (blocks, width): the targets, how many sources each has, and those, in order.
+
+    slack (blocks,) bounds the error of |t - s|^2 / 2: by 2^-20 times max |s|^2 in the product, times the extent in P.
+    """
+    (axes, n), width = X.shape, candidates.shape[1]
+    t, s = (np.empty((axes + 2, *nodes.shape), np.float32) for nodes in (targets, candidates))
+    P.take(targets, axis=1, out=t[:axes], mode="wrap")  # the fastest mode
+    P.take(candidates, axis=1, out=s[:axes], mode="wrap")
+    centre = t[:axes, :, :1].copy()
+    np.subtract(centre, t[:axes], out=t[:axes])
+    s[:axes] -= centre
+    np.einsum("kbt,kbt->bt", t[:axes], t[:axes], out=t[axes + 1])
+    np.einsum("kbs,kbs->bs", s[:axes], s[:axes], out=s[axes])
+    t[axes], s[axes + 1] = 0.5, 0.5
+    t[axes + 1] -= 2 * slack[:, None]
+    half = (t.transpose(1, 2, 0) @ s.transpose(1, 0, 2)).ravel()
+
+    limit = MARGIN**-2 / 2
+    close = (half <= limit).view(np.uint32)  # four pairs in a word; most words have none
+    words = (close != 0).nonzero()[0]
+    hits = close.take(words).view(bool).nonzero()[0]
+    hits += (4 * (words - np.arange(len(words)))).take(hits >> 2)
+    count = np.diff(hits.searchsorted(np.arange(0, len(half) + 1, width)))
+    row, targets = np.arange(targets.size), targets.ravel()
+    at = ((row // BLOCK - row) * width).repeat(count)
+    at += hits
+    u, v = targets.repeat(count), candidates.take(at)
+    keep = u != v
+    near = (half.take(hits) > limit - 2 * float(slack.max())).nonzero()[0]
+    near = near[_squared_distance(X, v[near], u[near]) > r * r]
+    keep[near] = False
+    count -= (targets < n) + np.bincount(hits[near] // width, minlength=len(count))
+    return targets, count, v.take(keep.nonzero()[0])
+
+
+def _in_order(n: int, found: list) -> Tensor:
+    """The edges by target and source; found lists targets, how many sources each has, and those."""
+    degree = np.zeros(n + 1, np.int64)
+    for u, count, _ in found:
+        degree[u] = count
+    stop = degree.cumsum()
+    edges = np.empty((2, stop[-1]), np.int64)
+    edges[1] = np.arange(n + 1).repeat(degree)
+    for u, count, v in found:
+        at = (stop[u] - count.cumsum()).repeat(count)
+        at += np.arange(len(at))
+        edges[0][at] = v
+    return torch.from_numpy(edges)
