@@ -1,0 +1,140 @@
+"""Equivariance without equivariant layers: the slides "Achieving equivariance", "Augmentation" and "Canonicalization".
+
+    here                    what it is
+    c                       the centroid of a cloud
+    F                       a frame: three orthonormal axes, the columns of a matrix (3, 3)
+    (x - c) @ F             the cloud seen from the frame; the same for every turned copy, if F turns along
+    act(kind, F, c, y)      an answer y given in the frame, turned back
+
+Where ``batch`` (num_nodes,) is given, x holds several clouds, and each has a centroid and a frame of its own: results then
+have one axis more in front, (num_graphs, ...). A PCA frame exists only where the three variances of the cloud differ: see
+`relative_gap`. Nothing here is NaN where they do not, but the frame is then an accident of rounding, and so are gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .graphs import require_batch
+from .message_passing import aggregate
+from .neighbors import require_positions
+from .symmetry import act, random_rotation, require_kind
+
+SIGNS = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * 3)  # (8, 3), the first is + + +
+
+
+def centroid(x: Tensor, batch: Tensor | None = None) -> Tensor:
+    """The mean position: x (num_nodes, 3) -> (3,), with batch (num_graphs, 3)."""
+    return x.mean(0) if batch is None else aggregate(x, batch, _num_graphs(batch, x), "mean")
+
+
+def centre(x: Tensor, batch: Tensor | None = None) -> Tensor:
+    """x less the centroid: (num_nodes, 3). Where the cloud stands no longer matters."""
+    return x - (centroid(x) if batch is None else centroid(x, batch)[batch])
+
+
+def covariance(x: Tensor, batch: Tensor | None = None) -> Tensor:
+    """The mean of (x_u - c)(x_u - c)^T over the nodes: (3, 3), with batch (num_graphs, 3, 3)."""
+    x = centre(x, batch)
+    outer = x[:, :, None] * x[:, None, :]
+    return outer.mean(0) if batch is None else aggregate(outer, batch, _num_graphs(batch, x), "mean")
+
+
+def pca_frames(x: Tensor, batch: Tensor | None = None, reflections: bool = False) -> Tensor:
+    """The frames along the principal axes, the longest first: (4, 3, 3), with batch (num_graphs, 4, 3, 3).
+
+    An axis has no sign, so there are eight frames, four of which have det +1. With ``reflections`` all eight are returned.
+    For a turned cloud the *set* of frames is turned: which of them stands first is arbitrary. Source: Puny et al.,
+    "Frame averaging for invariant and equivariant network design" (2022).
+    """
+    _require_space(x)
+    axes = torch.linalg.eigh(covariance(x, batch)).eigenvectors.flip(-1)
+    axes = axes * torch.linalg.det(axes)[..., None, None].sign()
+    signs = SIGNS if reflections else SIGNS[SIGNS.prod(1) > 0]
+    return axes[..., None, :, :] * signs[:, None, :].to(x.dtype)
+
+
+def relative_gap(x: Tensor, batch: Tensor | None = None) -> Tensor:
+    """How far a cloud is from having no PCA frame: (), with batch (num_graphs,), from 0 (no frame) to 1/2.
+
+    The smaller difference of neighbouring variances, next to the largest variance. Noise of relative size e turns the
+    frame by about e / gap.
+    """
+    _require_space(x)
+    variance = torch.linalg.eigvalsh(covariance(x, batch))
+    return variance.diff(dim=-1).amin(-1) / variance[..., -1].clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn each cloud into its own frame: (z, F, c) with z = (x - c) @ F, (num_nodes, 3), the same for turned copies.
+
+    Of the four proper PCA frames it takes the one that makes the third moments of z along the first two axes positive. F is
+    (3, 3) and c (3,), with batch (num_graphs, 3, 3) and (num_graphs, 3); ``act(kind, F, c, answer)`` turns an answer back.
+    A mirror image keeps its handedness, and a cloud that a half turn maps onto itself has no such frame of its own.
+    """
+    frames, centred = pca_frames(x, batch), centre(x, batch)
+    where = torch.zeros(len(x), dtype=torch.int64) if batch is None else batch
+    axes = frames[..., 0, :, :].reshape(-1, 3, 3)
+    moments = aggregate(_act("vector", axes.mT, axes[:, 0], centred, where) ** 3, where, len(axes))
+    first, second = torch.where(moments[:, :2] < 0, -1.0, 1.0).to(x.dtype).unbind(1)
+    F = axes * torch.stack([first, second, first * second], dim=1)[:, None, :]
+    z = _act("vector", F.mT, F[:, 0], centred, where)
+    return z, F[0] if batch is None else F, centroid(x, batch)
+
+
+def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str = "scalar", batch: Tensor | None = None,
+                  reflections: bool = False) -> Tensor:
+    """The mean over all PCA frames of f((x - c) @ F), turned back: invariant or equivariant, whatever f is.
+
+    f maps positions (num_nodes, 3) to a quantity of that kind: one for all, with batch one for each graph or each node,
+    by its number of rows. The mean runs over 4 frames, or with ``reflections`` over 8.
+    """
+    frames, c, centred = pca_frames(x, batch, reflections), centroid(x, batch), centre(x, batch)
+    answers = []
+    for F in frames.unbind(-3):
+        answers.append(_act(kind, F, c, f(_act("vector", F.mT, c, centred, batch)), batch))
+    return torch.stack(answers).mean(0)
+
+
+def augment(x: Tensor, y: Tensor, generator: torch.Generator | None = None, kind: str = "scalar",
+            batch: Tensor | None = None, reflections: bool = False) -> tuple[Tensor, Tensor]:
+    """A randomly turned copy of each cloud and its label: x (num_nodes, 3), y -> the same shapes.
+
+    y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor turns along. There is one y for all, or
+    with batch one for each graph or each node, by its number of rows. Each cloud turns about its centroid by a rotation of
+    its own, uniform on SO(3); with ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".
+    """
+    _require_space(x)
+    num_graphs = () if batch is None else _num_graphs(batch, x)
+    R = random_rotation(num_graphs, generator, x.dtype)
+    if reflections:
+        R = R * (1 - 2 * torch.randint(2, R.shape[:-2], generator=generator))[..., None, None].to(x.dtype)
+    c = centroid(x, batch)
+    b = c - act("vector", R, c, c)  # the motion x -> R (x - c) + c
+    return _act("position", R, b, x, batch), _act(kind, R, b, y, batch)
+
+
+def _act(kind: str, R: Tensor, b: Tensor, y: Tensor, batch: Tensor | None) -> Tensor:
+    """`act` on one y for all, or with a motion a graph on one y for each graph or for each node."""
+    if batch is not None:
+        if len(y) not in (len(batch), len(R)):
+            raise ValueError(f"there are {len(y)} rows of a {kind}; expected {len(R)}, one for each graph, or {len(batch)}, one "
+                             "for each node.")
+        rows = batch if len(y) == len(batch) else slice(None)
+        channels = (1,) * (y.ndim - 1 - require_kind(kind))
+        R, b = R[rows].view(-1, *channels, 3, 3), b[rows].view(-1, *channels, 3)
+    return act(kind, R, b, y)
+
+
+def _require_space(x: Tensor) -> None:
+    require_positions(x)
+    if x.shape[1] != 3 or not len(x):
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (num_nodes, 3) with at least one node: frames are of three axes.")
+
+
+def _num_graphs(batch: Tensor, x: Tensor) -> int:
+    require_batch(batch, len(x))
+    return int(batch[-1]) + 1 if len(batch) else 0
