@@ -1,0 +1,153 @@
+import pytest
+import torch
+
+from course_utils import egnn, neighbors
+from course_utils.microscope import check_equivariance
+
+double = torch.float64
+INPUTS = ["node scalar 4", "node position", "edge_index", "batch"]
+EDGES = torch.tensor([[0, 1, 2, 1, 4], [1, 0, 1, 2, 0]])
+OPTIONS = {"slide": {}, "normalize": {"normalize": True}, "neighbours": {"neighbours_only": True}, "attention": {"attention": True},
+           "residual": {"residual": True}, "all": {"normalize": True, "neighbours_only": True, "attention": True, "residual": True}}
+
+
+def by_loops(layer, h, x, edge_index):
+    """The slide's two equations, word for word, for one graph; psi reads the concatenation."""
+    def psi(mlp, u, v):
+        pair = torch.cat([h[u], h[v], (x[u] - x[v]).square().sum()[None]])
+        out = mlp.second(torch.nn.functional.silu(mlp.first(pair)))
+        return mlp.last(out) if mlp.last else out
+
+    f_new, x_new = [], []
+    for u in range(len(h)):
+        inbox = torch.zeros(layer.psi_f.second.out_features, dtype=h.dtype)
+        for v in edge_index[0, edge_index[1] == u]:
+            inbox = inbox + psi(layer.psi_f, u, v)
+        f_new.append(layer.phi(torch.cat([h[u], inbox])))
+        x_new.append(x[u] + sum((x[u] - x[v]) * psi(layer.psi_c, u, v) for v in range(len(h)) if v != u))
+    return torch.stack(f_new), torch.stack(x_new)
+
+
+def test_the_layer_is_the_slide():
+    layer = egnn.EGNNLayer(4, 6).double()
+    h, x = torch.randn(5, 4, dtype=double), torch.randn(5, 3, dtype=double)
+    for ours, expected in zip(layer(h, x, EDGES), by_loops(layer, h, x, EDGES)):
+        torch.testing.assert_close(ours, expected)
+
+
+def test_the_two_lines_are_the_layer():
+    layer = egnn.EGNNLayer(4, 6).double()
+    h, x = torch.randn(5, 4, dtype=double), torch.randn(5, 3, dtype=double)
+    batch = torch.tensor([0, 0, 0, 1, 1])
+
+    def concatenated(mlp):
+        def psi(f_u, f_v, d2):
+            out = mlp.second(torch.nn.functional.silu(mlp.first(torch.cat([f_u, f_v, d2], dim=1))))
+            return mlp.last(out) if mlp.last else out
+        return psi
+
+    f_new, x_new = layer(h, x, EDGES, batch)
+    torch.testing.assert_close(f_new, egnn.egnn_features(h, x, EDGES, concatenated(layer.psi_f),
+                                                         lambda f, m: layer.phi(torch.cat([f, m], dim=1))))
+    torch.testing.assert_close(x_new, egnn.egnn_coordinates(h, x, concatenated(layer.psi_c), batch))
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_every_form_is_equivariant(options):
+    report = check_equivariance(egnn.EGNNLayer(4, 6, **options), INPUTS, ["node scalar", "node position"])
+    assert report.holds, report
+
+
+class WithVelocity(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = egnn.EGNNLayer(4, 6, velocity=True, d_edge=2, neighbours_only=True)
+
+    def forward(self, h, x, edge_index, batch, velocity, edge_attr):
+        return self.layer(h, x, edge_index, batch, velocity=velocity, edge_attr=edge_attr)
+
+
+def test_velocity_and_edge_attributes():
+    report = check_equivariance(WithVelocity(), [*INPUTS, "node vector", "edge scalar 2"],
+                                ["node scalar", "node position", "node vector"])
+    assert report.holds, report
+    layer = WithVelocity().layer.double()
+    h, x, v = torch.randn(5, 4, dtype=double), torch.randn(5, 3, dtype=double), torch.randn(5, 3, dtype=double)
+    _, x_new, v_new = layer(h, x, EDGES, velocity=v, edge_attr=torch.zeros(5, 2, dtype=double))
+    torch.testing.assert_close(x_new, x + v_new)
+    torch.testing.assert_close(v_new[3], layer.phi_v(h[3]) * v[3])  # node 3 has no neighbour
+
+
+def test_each_argument_changes_what_it_says():
+    h, x = torch.randn(5, 4), torch.randn(5, 3)
+    batch = torch.tensor([0, 0, 0, 1, 1])
+
+    def pair(**options):
+        torch.manual_seed(1)
+        slide = egnn.EGNNLayer(4, 6)
+        changed = egnn.EGNNLayer(4, 6, **options)
+        changed.load_state_dict(slide.state_dict(), strict=False)
+        return slide(h, x, EDGES, batch), changed(h, x, EDGES, batch)
+
+    (f, x_new), (g, y_new) = pair(normalize=True)
+    torch.testing.assert_close(f, g)
+    torch.testing.assert_close(y_new - x, (x_new - x) / torch.tensor([2.0, 2, 2, 1, 1])[:, None])
+    (f, x_new), (g, y_new) = pair(neighbours_only=True)
+    torch.testing.assert_close(f, g)
+    assert torch.equal(y_new[3], x[3]) and not torch.equal(x_new[3], x[3])
+    (f, x_new), (g, y_new) = pair(residual=True)
+    torch.testing.assert_close(g, f + h)
+    torch.testing.assert_close(y_new, x_new)
+    (f, x_new), (g, y_new) = pair(attention=True)
+    torch.testing.assert_close(y_new, x_new)
+    assert torch.equal(f[3], g[3]) and not torch.allclose(f[0], g[0])  # node 3 gets no message
+
+
+@pytest.mark.parametrize("reduce", [None, "sum", "mean"])
+def test_the_network_has_invariant_and_equivariant_targets(reduce):
+    network = egnn.EGNN(4, 8, 2, rounds=2, reduce=reduce, normalize=True)
+    report = check_equivariance(network, INPUTS, ["graph scalar" if reduce else "node scalar", "node position"])
+    assert report.holds, report
+
+
+def test_the_network_with_velocity():
+    network = egnn.EGNN(1, 8, 1, rounds=2, velocity=True, neighbours_only=True, d_edge=1)
+    x, velocity = torch.randn(5, 3), torch.randn(5, 3)
+    edge_index = neighbors.all_pairs(5)
+    out, x_new, v_new = network(torch.ones(5, 1), x, edge_index, velocity=velocity, edge_attr=torch.randn(20, 1))
+    assert out.shape == (5, 1) and x_new.shape == v_new.shape == (5, 3)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_two_derivatives_everywhere(options):
+    layer = egnn.EGNNLayer(2, 3, **options).double()
+    h, x = torch.randn(5, 2, dtype=double, requires_grad=True), torch.randn(5, 3, dtype=double)
+    x[1] = x[0]  # coincident points, joined by an edge
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda h, x: layer(h, x, EDGES), (h, x))
+    assert torch.autograd.gradgradcheck(lambda h, x: layer(h, x, EDGES), (h, x))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_small_graphs_without_edges(n):
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    h, x = torch.randn(n, 4), torch.randn(n, 3)
+    for options in OPTIONS.values():
+        f_new, x_new = egnn.EGNNLayer(4, 6, **options)(h, x, none)
+        assert f_new.shape == h.shape and x_new.shape == x.shape and f_new.isfinite().all() and x_new.isfinite().all()
+        if n < 2:
+            assert torch.equal(x_new, x)
+
+
+def test_bad_input_is_explained():
+    h, x = torch.randn(5, 4), torch.randn(5, 3)
+    with pytest.raises(ValueError, match="h has 5 rows and x has 4"):
+        egnn.EGNNLayer(4)(h, x[:4], EDGES)
+    with pytest.raises(ValueError, match="velocity is missing; expected with velocity=True"):
+        egnn.EGNNLayer(4, velocity=True)(h, x, EDGES)
+    with pytest.raises(ValueError, match="velocity is given"):
+        egnn.EGNN(4, 8, 1, 1)(h, x, EDGES, velocity=x)
+    with pytest.raises(ValueError, match=r"has widths \[4, 4, 1\]; expected \[4, 4, 3\], as psi was made for"):
+        egnn.EGNNLayer(4, d_edge=2)(h, x, EDGES)
+    with pytest.raises(ValueError, match="Did you forget .T?"):
+        egnn.EGNNLayer(4)(h, x, EDGES.T)
