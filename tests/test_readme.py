@@ -12,6 +12,7 @@ from course_utils import graphs
 from course_utils.exercises import nb01_graph_tasks, of_notebook
 from course_utils.exercises.run import call_all
 from course_utils.exercises.verdict import judge
+from course_utils.microscope import check_equivariance
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,6 +47,27 @@ def test_the_table_of_notebooks_says_which_are_written():
     for row in rows:
         name = re.search(r"`(\d\d_\w+)`", row[1]).group(1)
         assert ("not yet written" not in row[1]) == (name in WRITTEN)
+
+
+def test_the_library_is_listed_with_slides_that_exist():
+    titles = {title.upper() for title in (Path(__file__).parent / "slide_titles.txt").read_text(encoding="utf-8").splitlines()}
+    section = README[README.index("## The library"):README.index("## How to present")]
+    for module, slides, _ in table("then the code in the same letters."):
+        assert slides == "the same" or {slide.upper() for slide in slides.split("; ")} <= titles, module
+    listed = set(re.findall(r"`(\w+)`", section))
+    modules = {path.stem for path in (ROOT / "course_utils").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules - {"__init__"} <= listed
+
+
+def test_what_the_microscope_says_in_the_readme():
+    shown = re.search(r"```text\n>>> from.*?\n>>> (.*?)\n(.*?)\n```", README, flags=re.S)
+    report = eval(shown.group(1), {"torch": torch, "check_equivariance": check_equivariance})  # noqa: S307  our own page
+    figure = re.compile(r"\de[-+]\d\d( [a-z]+( point)?\b)?")  # rounding, and where it is worst, differ between machines
+
+    def words(text):
+        return [figure.sub("", line).split() for line in text.splitlines()]
+
+    assert words(shown.group(2)) == words(repr(report))
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "solutions/README.md"])

@@ -1,0 +1,372 @@
+"""The microscope on functions whose symmetry is known: planted faults must be found and named, honest functions must pass."""
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils import egnn, frames, gvp, neighbors, symmetry
+from course_utils.message_passing import aggregate
+from course_utils.microscope import check_equivariance
+
+GEOMETRIC = ["node scalar 4", "node position", "edge_index"]
+
+
+def messages(h, x, edge_index):
+    """An honest layer: a sum of displacements, weighted by invariants."""
+    v, u = edge_index
+    d = x[u] - x[v]
+    w = torch.tanh(h[u, :1] * h[v, :1] + d.square().sum(1, keepdim=True))
+    return x + aggregate(w * d, u, len(x))
+
+
+# --- planted faults: (name, f, inputs, outputs, the tests that fail, what is said of it) -----------------------------
+
+FAULTS = []
+
+
+def fault(inputs, outputs, fails, says):
+    def plant(f):
+        FAULTS.append(pytest.param(f, inputs, outputs, set(fails.split()), says, id=f.__name__))
+        return f
+    return plant
+
+
+@fault(["node vector 2", "edge_index", "edge scalar 3"], "node vector", "rotation reflection", "passed as scalars")
+def a_forgotten_edge_vector(V, edge_index, direction):
+    v, u = edge_index
+    return aggregate(V[v].sum(1) + direction, u, len(V))
+
+
+@fault(["node vector", "node vector"], "node vector", "reflection", "the output is a pseudovector")
+def a_cross_product_called_a_vector(a, b):
+    return torch.linalg.cross(a, b)
+
+
+@fault(["node vector", "node vector"], "node vector", "reflection", "either a cross product is added to or multiplied with a vector")
+def a_cross_product_added_to_a_vector(a, b):
+    return a + torch.linalg.cross(a, b)
+
+
+@fault(GEOMETRIC, "node position", "translation", "absolute positions enter")
+def absolute_positions(h, x, edge_index):
+    v, u = edge_index
+    return x + aggregate((x[u] - x[v]) * torch.tanh((x[u] * x[v]).sum(1, keepdim=True)), u, len(x))
+
+
+@fault(["node vector 2"], "node vector", "rotation reflection", "Are they y, z, x, where x, y, z is expected?")
+def a_wrong_axis_order(V):
+    return V.sum(1)[:, [1, 2, 0]] * symmetry.act("scalar", None, None, V.square().sum((1, 2)))[:, None]
+
+
+@fault(["node scalar 4", "edge_index"], "node scalar", "permutation", "updated in place, one after the other")
+def an_in_place_update(h, edge_index):
+    h = h.clone()
+    for u in range(len(h)):
+        h[u] = torch.tanh(h[u] + h[edge_index[0, edge_index[1] == u]].sum(0))
+    return h
+
+
+@fault(["node scalar 4", "edge_index", "batch"], "node scalar", "batching", "all nodes, without batch")
+def a_sum_over_nodes_that_ignores_batch(h, edge_index, batch):
+    return h - h.mean(0)
+
+
+@fault(GEOMETRIC, "node scalar", "finite", "and not in float32 on wide input")
+def a_float32_overflow(h, x, edge_index):
+    v, u = edge_index
+    weight = torch.exp(3 * neighbors.distances(x, edge_index))
+    return aggregate(weight[:, None] * h[v], u, len(h)) / aggregate(weight, u, len(h)).clamp(min=1e-30)[:, None]
+
+
+@fault(["node scalar 4", "edge_index"], "node scalar", "permutation", "without any edge too")
+def an_ordering_by_index(h, edge_index):
+    return h + 0.1 * torch.arange(len(h))[:, None]
+
+
+@fault(["node scalar 3", "node vector 2"], ["node scalar", "node vector"], "rotation reflection", "Is it a bias, or")
+class a_bias_on_vectors(nn.Module):  # noqa: N801  named as the other faults are
+    def __init__(self):
+        super().__init__()
+        self.gvp, self.b = gvp.GVP(3, 2, 4, 5), nn.Parameter(torch.ones(5, 3))
+
+    def forward(self, s, V):
+        s, V = self.gvp(s, V)
+        return s, V + self.b
+
+
+@fault(GEOMETRIC, "node scalar", "gradient", "no gradient arrives")
+def a_detached_coordinate(h, x, edge_index):
+    v, u = edge_index
+    return h + aggregate((x[u] - x[v]).square().sum(1, keepdim=True).detach() * h[v], u, len(h))
+
+
+@fault(GEOMETRIC, "node position", "gradient", "a part of the way is cut")
+def a_half_detached_coordinate(h, x, edge_index):
+    return messages(h, x.detach(), edge_index) + x - x.detach()
+
+
+@fault(["node scalar 4", "edge_index"], "node scalar", "permutation gradient", "M[u] = ... or M[u] += ...")
+def messages_that_overwrite(h, edge_index):
+    v, u = edge_index
+    M = torch.zeros_like(h)
+    M[u] += h[v]
+    return M
+
+
+@fault("node position", "graph vector", "translation", "it is a position, no vector")
+def a_position_called_a_vector(x):
+    return x.mean(0)
+
+
+@fault(GEOMETRIC, "node position", "translation", "it is a vector, no position")
+def a_forgotten_x(h, x, edge_index):
+    return messages(h, x, edge_index) - x
+
+
+@fault("node vector 3", "node vector", "rotation reflection", "a nonlinearity acts on the components")
+def a_relu_on_components(V):
+    return torch.relu(V)
+
+
+@fault(["node vector 3"], "node vector", "rotation reflection", "turns about z alone")
+def a_fixed_direction(V):
+    return V.sum(1) * V.sum(1)[:, 2:]
+
+
+@fault(["node vector 3"], "node scalar", "rotation reflection", "Has each weights of its own")
+def a_linear_map_over_components(V):
+    return V.flatten(1) @ torch.linspace(-1, 1, 9, dtype=V.dtype)
+
+
+@fault(["node position", "edge_index"], "node vector", "finite gradient", "not finite on coincident input. Is something divided by 0")
+def a_direction_between_coincident_points(x, edge_index):
+    v, u = edge_index
+    d = x[u] - x[v]
+    return aggregate(d / d.square().sum(1, keepdim=True).sqrt(), u, len(x))
+
+
+@fault(["node position", "edge_index"], "node scalar", "gradient", "the derivative is not finite on coincident input")
+def a_distance_without_care(x, edge_index):
+    v, u = edge_index
+    return aggregate((x[u] - x[v]).square().sum(1).sqrt(), u, len(x))
+
+
+@fault(["node position"], "graph scalar", "translation", "float32 loses its digits")
+def a_difference_of_large_numbers(x):
+    return (x.square().sum(1)).mean() - x.mean(0).square().sum()
+
+
+@fault(["node vector", "node vector", "node vector"], "node scalar", "reflection", "the output is a pseudoscalar")
+def a_triple_product_called_a_scalar(a, b, c):
+    return (a * torch.linalg.cross(b, c)).sum(1)
+
+
+@fault(["node position", "edge_index"], "node position", "rotation reflection gradient", "no more than float32 rounds")
+def a_float_inside(x, edge_index):
+    v, u = edge_index
+    return x + aggregate((x[u] - x[v]).float().to(x.dtype), u, len(x))
+
+
+@fault("node vector 2", "node scalar", "rotation reflection", "the components are summed or averaged")
+def a_sum_of_components(V):
+    return V.sum((1, 2))
+
+
+@fault(["node scalar", "node vector"], "node vector", "rotation reflection", "scalars are added to components")
+def a_scalar_added_to_components(h, V):
+    return V + h[:, None]
+
+
+@fault(["node position"], "node vector", "rotation reflection gradient", "Is the turn back from a frame missing?")
+def a_forgotten_turn_back(x):
+    return frames.canonicalize(x)[0].square()
+
+
+@fault("node scalar", "graph scalar", "permutation", "of 10 nodes, wrong on collinear input, of 9")
+def an_odd_node_left_out(h):
+    return h[: len(h) // 2 * 2].sum(0)
+
+
+@fault(["node scalar 3", "batch"], "node scalar", "batching", "all nodes, without batch")
+def a_division_by_the_number_of_all_nodes(h, batch):
+    return h * aggregate(h, batch, int(batch[-1]) + 1)[batch] / len(h)
+
+
+@pytest.mark.parametrize(("f", "inputs", "outputs", "fails", "says"), FAULTS)
+def test_planted_faults_are_found_and_named(f, inputs, outputs, fails, says):
+    for seed in range(3):
+        report = check_equivariance(f() if isinstance(f, type) else f, inputs, outputs, seed)
+        assert {row.test for row in report.rows if row.verdict == "fails"} == fails, report
+        assert any(says in row.cause for row in report.rows), report
+        assert not report.holds and says in repr(report)
+
+
+# --- honest functions -------------------------------------------------------------------------------------------------
+
+torch.manual_seed(0)
+
+
+def forces(x, edge_index):
+    x = x if x.requires_grad else x.clone().requires_grad_()
+    energy = torch.exp(-neighbors.distances(x, edge_index)).sum()
+    return energy, -torch.autograd.grad(energy, x, create_graph=True)[0]
+
+
+def lennard_jones(x):
+    v, u = neighbors.all_pairs(len(x))
+    r2 = (x[u] - x[v]).square().sum(1) + 0.01
+    return (r2**-6 - r2**-3).sum()
+
+
+HONEST = {
+    "forces by autograd": (forces, ["node position", "edge_index"], ["graph scalar", "node vector"]),
+    "a steep energy": (lennard_jones, "node position", "graph scalar"),
+    "degree": (lambda h, e: h + torch.bincount(e[1], minlength=len(h)), ["node scalar", "edge_index"], "node scalar"),
+    "largest feature": (lambda h: h.max(0).values, "node scalar 2", "graph scalar"),
+    "diameter": (lambda x: (x[:, None] - x).square().sum(-1).max(), "node position", "graph scalar"),
+    "a count of neighbours": (lambda x: x + (torch.cdist(x, x) < 2).sum(1, keepdim=True) * (x - x.mean(0)), "node position", "node position"),
+    "which hand": (lambda a, b, c: (a * torch.linalg.cross(b, c)).sum(1).sign(), ["node vector"] * 3, "node pseudoscalar"),
+    "twice a pseudoscalar": (lambda p: 2 * p, "node pseudoscalar", "node pseudoscalar"),
+    "a factor of the graph": (lambda h, q: h * q, ["node scalar 2", "graph scalar"], "node scalar"),
+    "a strain made symmetric": (lambda T: torch.linalg.eigvalsh(T + T.mT).sum(1), "node tensor", "node scalar"),
+    "deep": (egnn.EGNN(4, 8, 2, 4, reduce="mean", normalize=True, attention=True), [*GEOMETRIC, "batch"], ["graph scalar", "node position"]),
+    "displacements of a layer": (messages, GEOMETRIC, "node position"),
+    "cross product": (torch.linalg.cross, ["node vector", "node vector"], "node pseudovector"),
+    "triple product": (lambda a, b, c: (a * torch.linalg.cross(b, c)).sum(-1), ["node vector 2"] * 3, "node pseudoscalar"),
+    "two cross products": (lambda a, b: torch.linalg.cross(a, torch.linalg.cross(a, b)), ["node vector"] * 2, "node vector"),
+    "covariance": (frames.covariance, ["node position", "batch"], "graph tensor"),
+    "centroid": (frames.centroid, "node position", "graph position"),
+    "edge vectors": (neighbors.displacements, ["node position", "edge_index"], "edge vector"),
+    "distances": (neighbors.distances, ["node position", "edge_index"], "edge scalar"),
+    "stress of edges": (lambda x, e, f: neighbors.displacements(x, e)[:, :, None] * f[:, None, :],
+                        ["node position", "edge_index", "edge vector"], "edge tensor"),
+    "EGNN layer": (egnn.EGNNLayer(4, 8), [*GEOMETRIC, "batch"], ["node scalar", "node position"]),
+    "GVP": (gvp.GVP(3, 2, 5, 4), ["node scalar 3", "node vector 2"], ["node scalar", "node vector"]),
+}
+
+
+@pytest.mark.parametrize(("f", "inputs", "outputs"), HONEST.values(), ids=HONEST)
+def test_honest_functions_pass(f, inputs, outputs):
+    for seed in range(3):
+        report = check_equivariance(f, inputs, outputs, seed)
+        assert report.holds, report
+        assert "cause" not in repr(report) and not report.faults
+
+
+def test_a_control_that_does_not_fail_makes_a_result_worthless():
+    report = check_equivariance(lambda h, x: torch.tanh(h), ["node scalar 4", "node position"], "node scalar")
+    assert {row.test: row.verdict for row in report.rows} == {
+        "permutation": "holds", "translation": "blind", "rotation": "blind", "reflection": "blind", "gradient": "holds"}
+    assert not report.holds
+
+
+def test_a_change_of_the_input_is_a_fault_of_its_own():
+    def f(x):
+        x -= x.mean(0)
+        return x
+
+    report = check_equivariance(f, "node position", "node vector")
+    assert all(row.verdict == "holds" for row in report.rows if row.test != "gradient") and not report.holds
+    assert "f changes its input 0 in place" in repr(report)
+
+
+def test_dropout_is_seen_and_eval_mends_it():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5))
+    assert "two answers to the same input" in repr(check_equivariance(net, "node scalar 4", "node scalar"))
+    assert check_equivariance(net.eval(), "node scalar 4", "node scalar").holds
+
+
+def test_jumps_on_degenerate_input_and_refusals_are_remarked_and_not_counted():
+    def nearest(x):
+        v, u = neighbors.knn_graph(x, 2)
+        return aggregate(x[u] - x[v], u, len(x))
+
+    report = check_equivariance(nearest, "node position", "node vector")
+    assert report.holds
+    assert "jumps on symmetric input" in repr(report) and "one point: ValueError: k is 2" in repr(report)
+
+
+def test_an_empty_inbox_that_is_divided_by_zero_is_called_that():
+    report = check_equivariance(lambda h, e: aggregate(h[e[0]], e[1], len(h)) / torch.bincount(e[1], minlength=len(h))[:, None],
+                                ["node scalar 2", "edge_index"], "node scalar")
+    assert report["permutation"].verdict == "holds" and not report.faults
+    assert report["finite"].worst[torch.float64][1] == "generic" and "a number of neighbours" in report["finite"].cause
+
+
+def test_an_output_that_cancels_is_no_result():
+    report = check_equivariance(lambda x: (x - x.mean(0)).mean(0), "node position", "graph vector")
+    assert {row.verdict for row in report.rows} == {"blind"} and "output 0 is 0 but for rounding" in repr(report)
+
+
+def test_a_graph_with_nodes_that_no_edge_names():
+    with pytest.raises(ValueError, match=r"output 0 has shape \(9, 2\); expected a node scalar, \(10,\)"):
+        check_equivariance(lambda h, e: aggregate(h[e[0]], e[1], int(e.max()) + 1), ["node scalar 2", "edge_index"], "node scalar")
+
+
+@pytest.mark.parametrize("f", [lambda x: torch.from_numpy(x.numpy() - x.numpy().mean(0)),
+                               lambda x: torch.tensor((x - x.mean(0)).detach().numpy())])
+def test_numpy_inside_is_found_by_the_gradient(f):
+    report = check_equivariance(f, "node position", "node vector")
+    assert report["rotation"].verdict == "holds" and report["gradient"].verdict == "fails"
+
+
+def test_a_refusal_on_moved_or_lonely_input_is_remarked():
+    report = check_equivariance(nn.BatchNorm1d(4), "node scalar 4", "node scalar")
+    assert "one point: ValueError: Expected more than 1 value per channel" in repr(report)
+    inverse = check_equivariance(lambda x: torch.linalg.inv(frames.covariance(x)), "node position", "graph tensor")
+    assert inverse["rotation"].verdict == "holds" and "LinAlgError" in repr(inverse)
+
+
+def test_a_function_of_a_fixed_dtype_is_told_what_to_do():
+    net = nn.Linear(4, 2)
+    with pytest.raises(RuntimeError) as error:
+        check_equivariance(lambda h: net(h), "node scalar 4", "node scalar")
+    assert "Hand over a module itself" in error.value.__notes__[0]
+
+
+def test_a_jump_on_generic_input_is_counted():
+    assert check_equivariance(lambda x: (x - x[:1]).round(), "node position", "node vector")["rotation"].verdict == "fails"
+
+
+def test_the_violation_is_relative_to_the_output_and_its_input_is_named():
+    def f(x):
+        centred = x - x.mean(0)
+        planar = torch.linalg.svdvals(centred)[-1] < 1e-6
+        return 1e6 * centred.square().sum() + (1e3 * x[0, 0] if planar and len(x) > 1 else 0)
+
+    row = check_equivariance(f, "node position", "graph scalar")["rotation"]
+    size, case = row.worst[torch.float64]
+    assert case in ("planar", "collinear") and 1e-6 < size < 1e-1 and case in row.cause
+
+
+def test_a_module_is_copied_and_left_as_it_was():
+    net = gvp.GVP(3, 2, 5, 4)
+    check_equivariance(net, ["node scalar 3", "node vector 2"], ["node scalar", "node vector"])
+    assert all(p.dtype == torch.float32 and p.grad is None for p in net.parameters())
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_what_f_raises_on_generic_input_is_passed_on():
+    with pytest.raises(ZeroDivisionError):
+        check_equivariance(lambda x: 1 // 0, "node position", "node vector")
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "says"), [
+    ("node", "node vector", "'node' is no quantity"),
+    ("node spinor", "node vector", "kind is 'spinor'; expected one of scalar"),
+    ("atom vector", "node vector", "'atom vector' is no quantity"),
+    ("node vector", "node tensor", r"output 0 has shape \(10, 3\); expected a node tensor, \(10, 3, 3\)"),
+    ("node vector", ["node vector", "node scalar"], "f returned 1 outputs; expected 2: node vector, node scalar"),
+    ("node vector", "edge_index", "outputs are quantities"),
+    ("node vector", "node vector 2", r"output 0 has shape \(10, 3\); expected a node vector, \(10, 2, 3\)"),
+])
+def test_bad_descriptions_are_explained(inputs, outputs, says):
+    with pytest.raises(ValueError, match=says):
+        check_equivariance(lambda v: v, inputs, outputs)
+
+
+def test_report_is_found_by_test():
+    report = check_equivariance(torch.linalg.cross, ["node vector", "node vector"], "node vector")
+    assert report["reflection"].verdict == "fails" and report["rotation"].verdict == "holds"
+    with pytest.raises(KeyError, match="there are rows for permutation, rotation, reflection, gradient"):
+        report["translation"]
