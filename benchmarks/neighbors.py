@@ -38,7 +38,8 @@ def by_scipy(x, r):
 def by_scipy_in_a_loop(x, r, batch):
     points, sizes = x.double().numpy(), np.bincount(batch.numpy())
     start = np.cumsum(sizes) - sizes
-    return np.concatenate([cKDTree(points[a:a + n]).query_pairs(r, output_type="ndarray") + a for a, n in zip(start, sizes)]).T
+    pairs = [cKDTree(points[a:a + n]).query_pairs(r, output_type="ndarray") + a for a, n in zip(start, sizes)]
+    return np.concatenate(pairs).T
 
 
 def by_cdist(x, r):
@@ -70,9 +71,11 @@ def cases(quick):
         peers = {"scipy, half list": by_scipy} | ({"vesin": by_vesin} if vesin else {})
         if n <= 1_000:
             peers["torch.cdist"] = by_cdist
-        yield f"{n:,} points", (torch.rand(n, 3, generator=generator), (3 * NEIGHBOURS / (4 * math.pi * n)) ** (1 / 3)), peers, repeats
+        r = (3 * NEIGHBOURS / (4 * math.pi * n)) ** (1 / 3)
+        yield f"{n:,} points", (torch.rand(n, 3, generator=generator), r), peers, repeats
     x, batch = torch.randn(128 * 20, 3, generator=generator), torch.arange(128).repeat_interleave(20)
-    yield "128 molecules", (x, 1.5, batch), {"scipy in a loop, half list": by_scipy_in_a_loop, "padded torch.cdist": by_padded_cdist}, 100
+    peers = {"scipy in a loop, half list": by_scipy_in_a_loop, "padded torch.cdist": by_padded_cdist}
+    yield "128 molecules", (x, 1.5, batch), peers, 100
 
 
 def take_turns(functions, args, repeats):
@@ -112,7 +115,8 @@ def main():
             assert_same(neighbors.radius_graph(*args), function(*args), "half" in peer)
         ours, *theirs = take_turns([neighbors.radius_graph, *peers.values()], args, repeats)
         for peer, spent in zip(peers, theirs):
-            print(f"{name:18}{peer:28}{shown(ours):>30}{shown(spent):>34}{np.median(spent) / np.median(ours):14.2f}", flush=True)
+            ratio = np.median(spent) / np.median(ours)
+            print(f"{name:18}{peer:28}{shown(ours):>30}{shown(spent):>34}{ratio:14.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_layers_have_two_derivatives(make):
 @pytest.mark.parametrize("make", [graph_networks.GCNLayer, graph_networks.GATLayer])
 def test_sparse_features_stay_sparse_and_give_the_same(make):
     h, edge_index = (torch.rand(30, 50) < 0.05).float(), torch.randint(0, 30, (2, 80))
-    for network in (make(50, 4), graph_networks.GraphNetwork(make, 50, 8, 3, rounds=2), graph_networks.GraphNetwork(make, 50, 8, 3, rounds=0)):
+    for network in (make(50, 4), *(graph_networks.GraphNetwork(make, 50, 8, 3, rounds) for rounds in (0, 2))):
         network.zero_grad()
         dense = network(h, edge_index)
         dense.square().sum().backward()

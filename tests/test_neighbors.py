@@ -33,6 +33,8 @@ def clouds(n, axes, seed):
     yield "double", x.double(), 0.8
     yield "clustered", x.round() * 5 + 0.1 * rand(n, axes, seed=seed + 1), 0.3
     yield "stretched", x * torch.tensor([1e6, 1.0, 1e-3][:axes]), 1.0
+    yield "very stretched", x.double() * torch.tensor([1.0, 1e12, 1.0][:axes]), 0.8
+    yield "half precision", x.half(), 0.5
     yield "far from the origin", x.double() + 1e9, 0.8
     yield "one axis", x * torch.tensor([1.0, 0.0, 0.0][:axes]), 0.05
     yield "a plane", x * torch.tensor([1.0, 1.0, 0.0][:axes]), 0.3
@@ -44,11 +46,12 @@ def clouds(n, axes, seed):
     for r in (0.25, 0.25 * 2**0.5, 0.5):  # ties at the cutoff: exact, and as rounded
         yield f"lattice {r:.2f}", lattice(side, axes), r
     steps = torch.randint(0, 8, (n, axes), generator=torch.Generator().manual_seed(seed)).double()
-    near_borders = 0.3 * steps * (1 + 2**-52 * torch.randint(-3, 4, (n, axes), generator=torch.Generator().manual_seed(seed)))
-    yield "on the borders of cells", near_borders, 0.3
+    ulps = torch.randint(-3, 4, (n, axes), generator=torch.Generator().manual_seed(seed))
+    yield "on the borders of cells", 0.3 * steps * (1 + 2**-52 * ulps), 0.3
 
 
-CASES = [pytest.param(x, r, id=f"{axes}-D, {len(x)}, {name}") for axes, n in ((2, 1), (2, 60), (3, 3), (3, 90), (3, 700), (2, 900))
+CASES = [pytest.param(x, r, id=f"{axes}-D, {len(x)}, {name}")
+         for axes, n in ((2, 1), (2, 60), (3, 3), (3, 90), (3, 700), (2, 900))
          for name, x, r in clouds(n, axes, seed=axes + n)]
 
 
@@ -71,11 +74,59 @@ def test_graphs_of_a_batch_are_kept_apart(axes, sizes):
     start = np.concatenate([[0], np.cumsum(sizes)])
     alone = [neighbors.radius_graph_by_pairs(x[a:b], r) + a for a, b in zip(start, start[1:])]
     assert torch.equal(expected, torch.cat(alone, dim=1))
-    assert torch.equal(neighbors.all_pairs(len(batch), batch)[:, :0], expected[:, :0])
+
+
+METHODS = {"_by_pairs": {"ALL_PAIRS_UP_TO": 10**6}, "_by_blocks": {"ALL_PAIRS_UP_TO": 0, "TABLE": 10**6},
+           "_by_tree": {"ALL_PAIRS_UP_TO": 0, "TABLE": 0}}
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Which methods were called: a set that fills."""
+    names = set()
+    for name in METHODS:
+        def noted(*args, name=name, method=getattr(fast_neighbors, name)):
+            names.add(name)
+            return method(*args)
+        monkeypatch.setattr(fast_neighbors, name, noted)
+    return names
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 1 << 18])
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_alone_gives_the_same_edges(method, at_once, monkeypatch, used):
+    for constant, value in {**METHODS[method], "AT_ONCE": at_once}.items():
+        monkeypatch.setattr(fast_neighbors, constant, value)
+    batch = torch.arange(4).repeat_interleave(torch.tensor([30, 1, 60, 40]))
+    for axes in (2, 3):
+        for name, x, r in clouds(120, axes, seed=axes):
+            if name in ("stretched", "very stretched", "nobody near") and method == "_by_blocks":
+                continue  # the table would be huge
+            for b in (None, batch[:len(x)]):
+                assert torch.equal(neighbors.radius_graph(x, r, b), neighbors.radius_graph_by_pairs(x, r, b)), name
+    assert used == {method}
+
+
+def test_each_method_has_its_turn(used):
+    few, many = fast_neighbors.ALL_PAIRS_UP_TO, fast_neighbors.ALL_PAIRS_UP_TO + 1
+    for n, spread, method in ((few, 1.0, "_by_pairs"), (many, 1.0, "_by_blocks"), (many, 1e12, "_by_tree")):
+        x = rand(n, 3, dtype=double) * spread
+        x[::2] = x[1::2][:1] + rand(len(x[::2]), 3, seed=1, dtype=double)
+        used.clear()
+        assert torch.equal(neighbors.radius_graph(x, 0.7), neighbors.radius_graph_by_pairs(x, 0.7))
+        assert used == {method}
+
+
+def test_positions_that_need_a_gradient_or_have_few_bits():
+    x = rand(500, 3)
+    expected = neighbors.radius_graph(x.bfloat16().float(), 0.5)
+    assert torch.equal(neighbors.radius_graph(x.bfloat16().requires_grad_(), 0.5), expected)
+    assert not neighbors.radius_graph(x.requires_grad_(), 0.5).requires_grad
 
 
 @pytest.mark.parametrize("axes", [2, 3])
-@pytest.mark.parametrize("name", ["random", "clustered", "stretched", "a plane", "duplicates", "lattice 0.25", "lattice 0.35"])
+@pytest.mark.parametrize("name", ["random", "clustered", "stretched", "a plane", "duplicates", "lattice 0.25",
+                                  "lattice 0.35"])
 def test_thousands_of_points_against_scipy(axes, name):
     for seed in range(2):
         x, r = next((x, r) for found, x, r in clouds(4000, axes, seed) if found == name)
@@ -95,18 +146,20 @@ def test_symmetric_without_loops_and_growing(seed, n, axes):
     assert {(int(p[v]), int(p[u])) for v, u in as_set(neighbors.radius_graph(x[p], 1.0))} == large
 
 
-def test_memory_is_linear():
-    """At most some hundred bytes a node and an edge, where all pairs would take gigabytes."""
-    x, r = torch.rand(50_000, 3, generator=torch.Generator().manual_seed(0)), 0.045
+@pytest.mark.parametrize("spread", [1.0, 1e12])
+def test_memory_is_linear(spread):
+    """At most some hundred bytes a node and an edge, where all pairs, or a table of all cells, would take gigabytes."""
+    x, r = torch.rand(50_000, 3, generator=torch.Generator().manual_seed(0), dtype=double), 0.045
+    x[:5] *= spread
     tracemalloc.start()
     edge_index = neighbors.radius_graph(x, r)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert edge_index.shape[1] > 10 * len(x)
-    assert peak < 200 * (len(x) + edge_index.shape[1]) + 5e7
+    assert peak < 100 * (len(x) + edge_index.shape[1])
 
 
-# --- k nearest neighbours -------------------------------------------------------------------------------------------------
+# --- k nearest neighbours --------------------------------------------------------------------------------------------------
 
 def nearest_by_loops(x, k, batch=None):
     x, edges = x.double(), []
@@ -129,6 +182,35 @@ def test_nearest_neighbours_in_a_batch(sizes):
     x = rand(len(batch), 3).round(decimals=1)
     for k in (1, 3):
         assert torch.equal(neighbors.knn_graph(x, k, batch), nearest_by_loops(x, k, batch))
+
+
+def assert_nearest(knn_graph):
+    """Node 3 has four nearest neighbours at distance 1; a dozen points are at one place."""
+    x = torch.tensor([[0.0, 0, 1], [5.0, 5, 5], [1.0, 0, 0], [0.0, 0, 0], [0.0, -1, 0], [-1.0, 0, 0]])
+    v, u = knn_graph(x, 2)
+    assert v[u == 3].tolist() == [0, 2] and u.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    v, u = knn_graph(torch.zeros(12, 3), 2)
+    assert v.tolist() == [1, 2, 0, 2] + 10 * [0, 1]
+
+
+def test_ties_go_to_the_lower_index():
+    assert_nearest(neighbors.knn_graph)
+    mutants = {"to the higher": lambda x, k: (len(x) - 1 - neighbors.knn_graph(x.flip(0), k)).flip(1),
+               "reversed": lambda x, k: neighbors.knn_graph(x, k).flip(0),
+               "with oneself": lambda x, k: neighbors.knn_graph(x, k).clone().index_fill_(1, torch.tensor([0]), 0)}
+    for name, mutant in mutants.items():
+        with pytest.raises(AssertionError):
+            assert_nearest(mutant)
+            pytest.fail(name)
+
+
+@pytest.mark.parametrize(("x", "k"), [(lattice(6, 3), 20), (lattice(12, 2), 5), (torch.ones(120, 3), 3),
+                                      (rand(100, 3).round(), 9), (torch.cat([torch.zeros(80, 2), rand(20, 2)]), 4)])
+def test_more_ties_than_the_tree_is_first_asked_for(x, k, monkeypatch):
+    expected = nearest_by_loops(x, k)
+    for at_once in (1 << 18, 500):
+        monkeypatch.setattr(fast_neighbors, "AT_ONCE", at_once)
+        assert torch.equal(neighbors.knn_graph(x, k), expected)
 
 
 def test_many_nearest_neighbours_on_a_lattice():
@@ -185,8 +267,9 @@ def assert_envelope(envelope):
     assert abs(value[0] - 1) < 1e-12 and (value.diff() < 1e-12).all()
     assert not envelope(torch.tensor([r, r + 1e-9, 9.0], dtype=double), r).any()
     at = torch.tensor([r - 1e-6, r + 1e-6], dtype=double, requires_grad=True)
+    value = envelope(at, r)
     for _ in range(3):
-        below, above = (value := envelope(at, r) if value is not None and value.shape == d.shape else value)
+        below, above = value
         assert abs(below - above) < 1e-3
         value, = torch.autograd.grad(value.sum(), at, create_graph=True)
 
@@ -196,8 +279,8 @@ def test_envelopes_by_their_properties(p):
     assert_envelope(lambda d, r: neighbors.envelope(d, r, p))
 
 
-@pytest.mark.parametrize("mutant", [lambda t: (torch.cos(torch.pi * t) + 1) / 2, lambda t: 1 - t, lambda t: (1 - t) ** 2, torch.ones_like,
-                                    lambda t: (1 - t) ** 3 * (1 + 9 * t)])
+@pytest.mark.parametrize("mutant", [lambda t: (torch.cos(torch.pi * t) + 1) / 2, lambda t: 1 - t, lambda t: (1 - t) ** 2,
+                                    torch.ones_like, lambda t: (1 - t) ** 3 * (1 + 9 * t)])
 def test_what_is_no_envelope(mutant):
     with pytest.raises(AssertionError):
         assert_envelope(lambda d, r: torch.where(d < r, mutant(d / r), 0 * d))
@@ -222,7 +305,7 @@ def test_components_are_networkx_s_numbered_by_their_lowest_node(graph):
     assert neighbors.components(edge_index, n).tolist() == expected
 
 
-# --- point 18 of what is easy to get wrong ----------------------------------------------------------------------------------
+# --- point 18 of what is easy to get wrong ---------------------------------------------------------------------------------
 
 def test_a_nearest_neighbour_graph_jumps_and_a_radius_graph_leaves_nodes_alone():
     x = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [-1.0 - 1e-6, 0, 0], [9.0, 0, 0]])
@@ -238,9 +321,10 @@ def test_the_envelope_mends_the_jump_at_the_cutoff():
         d = neighbors.distances(x, neighbors.radius_graph(x, 2.0))
         return (torch.exp(-d) * factor(d)).sum()
 
-    jump = abs(energy(2 - 1e-9, torch.ones_like) - energy(2 + 1e-9, torch.ones_like))
-    mended = abs(energy(2 - 1e-9, lambda d: neighbors.envelope(d, 2.0)) - energy(2 + 1e-9, lambda d: neighbors.envelope(d, 2.0)))
-    assert jump > 0.2 and mended < 1e-12
+    def jump(factor):
+        return abs(energy(2 - 1e-9, factor) - energy(2 + 1e-9, factor))
+
+    assert jump(torch.ones_like) > 0.2 and jump(lambda d: neighbors.envelope(d, 2.0)) < 1e-12
 
 
 def test_lennard_jones_as_ase_has_it():
@@ -253,13 +337,14 @@ def test_lennard_jones_as_ase_has_it():
     pair = 4 * (inverse**2 - inverse) - 4 * (rc**-12 - rc**-6)
     atomic = aggregate(pair / 2, edge_index[1], len(x))
     forces = -torch.autograd.grad(atomic.sum(), x)[0]
-    atoms = Atoms(f"Ar{len(x)}", positions=x.detach().numpy(), calculator=LennardJones(sigma=1.0, epsilon=1.0, rc=rc, smooth=False))
+    atoms = Atoms(f"Ar{len(x)}", positions=x.detach().numpy())
+    atoms.calc = LennardJones(sigma=1.0, epsilon=1.0, rc=rc, smooth=False)
     assert atomic.sum().item() == pytest.approx(atoms.get_potential_energy(), rel=1e-10)
     np.testing.assert_allclose(atomic.detach().numpy(), atoms.get_potential_energies(), rtol=1e-9)
     np.testing.assert_allclose(forces.numpy(), atoms.get_forces(), rtol=1e-9, atol=1e-9)
 
 
-# --- bad input ---------------------------------------------------------------------------------------------------------------
+# --- bad input -------------------------------------------------------------------------------------------------------------
 
 X = torch.zeros(4, 3)
 
@@ -271,7 +356,10 @@ X = torch.zeros(4, 3)
     (lambda: neighbors.radius_graph(torch.zeros(4, 4), 1.0), r"x has shape \(4, 4\); expected \(num_nodes, 2\) or"),
     (lambda: neighbors.radius_graph(torch.tensor([[0.0, 0], [0.0, torch.nan]]), 1.0), r"x holds \[0.0, nan\] for node 1"),
     (lambda: neighbors.radius_graph(torch.tensor([[torch.inf, 0]]), 1.0), "expected finite coordinates"),
+    (lambda: neighbors.radius_graph(torch.tensor([[0.0, 0], [1e200, 0]]).double(), 1.0), "expected finite coordinates"),
+    (lambda: neighbors.radius_graph(torch.tensor([[0.0, 0], [1e150, 0]], dtype=double), 1.0), "for node 1; .* below 1e100"),
     (lambda: neighbors.radius_graph(X, 0.0), "r is 0.0; expected a positive cutoff"),
+    (lambda: neighbors.radius_graph(X, 1e-170), "r is 1e-170; expected a positive cutoff"),
     (lambda: neighbors.radius_graph(X, -1), "r is -1.0"),
     (lambda: neighbors.radius_graph(X, float("inf")), "r is inf; .* all_pairs joins all nodes"),
     (lambda: neighbors.radius_graph(X, float("nan")), "r is nan"),

@@ -36,8 +36,8 @@ def likely_cause(trial, i: int, row, turns: bool) -> str:
         return (f"exact in float64; float32 loses its digits on {there} input. Are two large numbers subtracted, or is something "
                 "steep: a high power or frequency?")
     if exact(row.test):
-        return (f"exact on generic input, of {NODES['generic']} nodes, wrong on {where} input, of {NODES[where]}. What is special there, and what "
-                "does f decide by it?")
+        return (f"exact on generic input, of {NODES['generic']} nodes, wrong on {where} input, of {NODES[where]}. What is special "
+                "there, and what does f decide by it?")
     if exactly < 1e-5:
         return "wrong by no more than float32 rounds. Is there a .float() inside, or a distance from cdist's matrix product?"
     if row.test == "batching":

@@ -44,9 +44,11 @@ def gradient_row(trial, k: int) -> Row | None:
         trial.remark(f"{name} changes no output, or by jumps alone.")
         return None
     gap, *control = (abs(own - finite) / size for finite in differences)
-    cause = "" if gap <= TOLERANCE[torch.float64] else (
-        "autograd says 0 where the values change: no gradient arrives. Is there a detach, a no_grad, or a grad without create_graph?" if own == 0 else
-        "autograd disagrees with the values: a part of the way is cut. Is there a detach, a round, a .float(), or a comparison?")
+    cause = ""
+    if gap > TOLERANCE[torch.float64]:
+        cause = ("autograd disagrees with the values: a part of the way is cut. Is there a detach, a round, a .float(), or a "
+                 "comparison?" if own else "autograd says 0 where the values change: no gradient arrives. Is there a detach, a "
+                 "no_grad, or a grad without create_graph?")
     return row(gap, "generic", max(control), cause)
 
 
