@@ -60,24 +60,28 @@ class EGNNLayer(nn.Module):
     As it stands these are the slide's equations, where nothing keeps x' from growing with the number of nodes. Each argument
     changes one thing to what the paper or its code does:
 
-    normalize         the sum for x_u' is multiplied by C = 1 / (n - 1), n the number of nodes of u's graph
+    normalize         the sum for x_u' is multiplied by the paper's C = 1 / (n - 1), n the number of nodes of u's graph
     neighbours_only   the sum for x_u' runs over N(u), too
-    velocity          velocity' = phi_v(f_u) velocity + the sum, and x_u' = x_u + velocity'  (equation 7)
+    velocity          velocity' = phi_v(f_u) velocity + the sum, and x_u' = x_u + velocity'  (equation 7, where velocity is
+                      that of the network's input in every round)
     d_edge            psi_f reads edge_attr (num_edges, d_edge), too; and with ``neighbours_only`` psi_c does
     attention         each message to f_u is multiplied by a number between 0 and 1 that is made from it
     residual          f_u' = f_u + phi(...)
+
+    What stays the slide's: psi_c reads (f_u, f_v, |x_u - x_v|^2), where the paper's reads the message. Both are a `PairMLP`,
+    which takes f and the edges and picks f_u and f_v itself.
     """
 
     def __init__(self, d: int, hidden: int | None = None, *, normalize: bool = False, neighbours_only: bool = False,
                  velocity: bool = False, d_edge: int = 0, attention: bool = False, residual: bool = False):
         super().__init__()
         hidden = hidden or d
-        self.normalize, self.neighbours_only, self.residual = normalize, neighbours_only, residual
+        self.normalize, self.neighbours_only, self.residual, self.d_edge = normalize, neighbours_only, residual, d_edge
         self.psi_f = PairMLP(d, 1 + d_edge, hidden, hidden, F.silu)
         self.psi_c = PairMLP(d, 1 + d_edge * neighbours_only, hidden, 1)
         self.phi = nn.Sequential(nn.Linear(d + hidden, hidden), nn.SiLU(), nn.Linear(hidden, d))
         self.phi_v = nn.Sequential(nn.Linear(d, hidden), nn.SiLU(), nn.Linear(hidden, 1)) if velocity else None
-        self.weight = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid()) if attention else None
+        self.attention = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid()) if attention else None
 
     def forward(self, h: Tensor, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, *,
                 velocity: Tensor | None = None, edge_attr: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -85,17 +89,21 @@ class EGNNLayer(nn.Module):
         if len(x) != n:
             raise ValueError(f"h has {n} rows and x has {len(x)}; expected one of each for every node.")
         if (velocity is None) != (self.phi_v is None):
-            raise ValueError(f"velocity is {'missing' if velocity is None else 'given'}; expected with velocity=True, and only then.")
+            raise ValueError(f"velocity is {'missing' if velocity is None else 'given'}; a layer made with velocity=True takes "
+                             "velocity=..., by name, and no other does.")
+        if (0 if edge_attr is None else edge_attr.shape[-1]) != self.d_edge:
+            raise ValueError(f"edge_attr has shape {edge_attr if edge_attr is None else tuple(edge_attr.shape)}; expected "
+                             f"(num_edges, {self.d_edge}), d_edge of the layer.")
         e = squared_distances(x, edge_index)
         e = e if edge_attr is None else torch.cat([e, edge_attr], dim=1)
         m = self.psi_f(f, edge_index, e)
-        if self.weight is not None:
-            m = self.weight(m) * m
+        if self.attention is not None:
+            m = self.attention(m) * m
         f_new = self.phi(torch.cat([f, aggregate(m, edge_index[1], n)], dim=1))
 
         pairs = edge_index if self.neighbours_only else all_pairs(n, batch)
-        e = e if self.neighbours_only else squared_distances(x, pairs)
-        shift = aggregate(displacements(x, pairs) * self.psi_c(f, pairs, e), pairs[1], n)
+        e_c = e if self.neighbours_only else squared_distances(x, pairs)
+        shift = aggregate(displacements(x, pairs) * self.psi_c(f, pairs, e_c), pairs[1], n)
         if self.normalize:
             size = torch.full((n,), n) if batch is None else torch.bincount(batch)[batch]
             shift = shift / (size - 1).clamp(min=1)[:, None]
@@ -127,8 +135,7 @@ class EGNN(nn.Module):
 
     def forward(self, h: Tensor, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, *,
                 velocity: Tensor | None = None, edge_attr: Tensor | None = None) -> tuple[Tensor, ...]:
-        h, rest = self.embed(h), [] if velocity is None else [velocity]
-        for layer in self.layers:
-            h, x, *rest = layer(h, x, edge_index, batch, velocity=rest[0] if rest else None, edge_attr=edge_attr)
-        out = self.head(readout(h, batch, self.reduce) if self.reduce else h)
-        return out, x, *rest
+        h, moved = self.embed(h), (x,) if velocity is None else (x, velocity)
+        for layer in self.layers:  # equation 7 has the first velocity in every round
+            h, *moved = layer(h, moved[0], edge_index, batch, velocity=velocity, edge_attr=edge_attr)
+        return self.head(readout(h, batch, self.reduce) if self.reduce else h), *moved

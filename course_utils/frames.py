@@ -6,9 +6,10 @@
     (x - c) @ F             the cloud seen from the frame; the same for every turned copy, if F turns along
     act(kind, F, c, y)      an answer y given in the frame, turned back
 
-Where ``batch`` (num_nodes,) is given, x holds several clouds, and each has a centroid and a frame of its own: results then
-have one axis more in front, (num_graphs, ...). A PCA frame exists only where the three variances of the cloud differ: see
-`relative_gap`. Nothing here is NaN where they do not, but the frame is then an accident of rounding, and so are gradients.
+Where ``batch`` (num_nodes,) is given, x holds several clouds, and each has a centroid and a frame of its own: c is then
+(num_graphs, 3), F (num_graphs, 3, 3), and a node's are c[batch] and F[batch]. A PCA frame exists only where the three
+variances of the cloud differ: see `relative_gap`. Where two agree every value here is still finite, but the frame is an
+accident of rounding, and gradients through it are NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .graphs import require_batch
+from .graphs import num_graphs
 from .message_passing import aggregate
 from .neighbors import require_positions
 from .symmetry import act, random_rotation, require_kind
@@ -28,7 +29,8 @@ SIGNS = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * 3)  # (8, 3), the fi
 
 def centroid(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean position: x (num_nodes, 3) -> (3,), with batch (num_graphs, 3)."""
-    return x.mean(0) if batch is None else aggregate(x, batch, _num_graphs(batch, x), "mean")
+    require_positions(x)
+    return x.mean(0) if batch is None else aggregate(x, batch, num_graphs(batch, len(x)), "mean")
 
 
 def centre(x: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -40,7 +42,7 @@ def covariance(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean of (x_u - c)(x_u - c)^T over the nodes: (3, 3), with batch (num_graphs, 3, 3)."""
     x = centre(x, batch)
     outer = x[:, :, None] * x[:, None, :]
-    return outer.mean(0) if batch is None else aggregate(outer, batch, _num_graphs(batch, x), "mean")
+    return outer.mean(0) if batch is None else aggregate(outer, batch, num_graphs(batch, len(x)), "mean")
 
 
 def pca_frames(x: Tensor, batch: Tensor | None = None, reflections: bool = False) -> Tensor:
@@ -61,7 +63,7 @@ def relative_gap(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """How far a cloud is from having no PCA frame: (), with batch (num_graphs,), from 0 (no frame) to 1/2.
 
     The smaller difference of neighbouring variances, next to the largest variance. Noise of relative size e turns the
-    frame by about e / gap.
+    frame by e / gap or less, and the less the more points there are.
     """
     _require_space(x)
     variance = torch.linalg.eigvalsh(covariance(x, batch))
@@ -73,7 +75,8 @@ def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor
 
     Of the four proper PCA frames it takes the one that makes the third moments of z along the first two axes positive. F is
     (3, 3) and c (3,), with batch (num_graphs, 3, 3) and (num_graphs, 3); ``act(kind, F, c, answer)`` turns an answer back.
-    A mirror image keeps its handedness, and a cloud that a half turn maps onto itself has no such frame of its own.
+    A mirror image keeps its handedness. Where a third moment is 0, as in a cloud that is its own inverted, mirrored or half
+    turned copy, rounding chooses the sign, however wide the gap.
     """
     frames, centred = pca_frames(x, batch), centre(x, batch)
     where = torch.zeros(len(x), dtype=torch.int64) if batch is None else batch
@@ -85,9 +88,9 @@ def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor
     return z, F[0] if batch is None else F, centroid(x, batch)
 
 
-def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str = "scalar", batch: Tensor | None = None,
+def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str, batch: Tensor | None = None,
                   reflections: bool = False) -> Tensor:
-    """The mean over all PCA frames of f((x - c) @ F), turned back: invariant or equivariant, whatever f is.
+    """The mean over all PCA frames of f((x - c) @ F), turned back: invariant or equivariant under motions, whatever f is.
 
     f maps positions (num_nodes, 3) to a quantity of that kind: one for all, with batch one for each graph or each node,
     by its number of rows. The mean runs over 4 frames, or with ``reflections`` over 8.
@@ -99,8 +102,8 @@ def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str = "scalar"
     return torch.stack(answers).mean(0)
 
 
-def augment(x: Tensor, y: Tensor, generator: torch.Generator | None = None, kind: str = "scalar",
-            batch: Tensor | None = None, reflections: bool = False) -> tuple[Tensor, Tensor]:
+def augment(x: Tensor, y: Tensor, kind: str, generator: torch.Generator | None = None, batch: Tensor | None = None,
+            reflections: bool = False) -> tuple[Tensor, Tensor]:
     """A randomly turned copy of each cloud and its label: x (num_nodes, 3), y -> the same shapes.
 
     y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor turns along. There is one y for all, or
@@ -108,8 +111,7 @@ def augment(x: Tensor, y: Tensor, generator: torch.Generator | None = None, kind
     its own, uniform on SO(3); with ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".
     """
     _require_space(x)
-    num_graphs = () if batch is None else _num_graphs(batch, x)
-    R = random_rotation(num_graphs, generator, x.dtype)
+    R = random_rotation(() if batch is None else num_graphs(batch, len(x)), generator, x.dtype)
     if reflections:
         R = R * (1 - 2 * torch.randint(2, R.shape[:-2], generator=generator))[..., None, None].to(x.dtype)
     c = centroid(x, batch)
@@ -120,8 +122,8 @@ def augment(x: Tensor, y: Tensor, generator: torch.Generator | None = None, kind
 def _act(kind: str, R: Tensor, b: Tensor, y: Tensor, batch: Tensor | None) -> Tensor:
     """`act` on one y for all, or with a motion a graph on one y for each graph or for each node."""
     if batch is not None:
-        if len(y) not in (len(batch), len(R)):
-            raise ValueError(f"there are {len(y)} rows of a {kind}; expected {len(R)}, one for each graph, or {len(batch)}, one "
+        if not y.ndim or len(y) not in (len(batch), len(R)):
+            raise ValueError(f"there are {len(y) if y.ndim else 'no'} rows of a {kind}; expected {len(R)}, one for each graph, or {len(batch)}, one "
                              "for each node.")
         rows = batch if len(y) == len(batch) else slice(None)
         channels = (1,) * (y.ndim - 1 - require_kind(kind))
@@ -133,8 +135,3 @@ def _require_space(x: Tensor) -> None:
     require_positions(x)
     if x.shape[1] != 3 or not len(x):
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (num_nodes, 3) with at least one node: frames are of three axes.")
-
-
-def _num_graphs(batch: Tensor, x: Tensor) -> int:
-    require_batch(batch, len(x))
-    return int(batch[-1]) + 1 if len(batch) else 0

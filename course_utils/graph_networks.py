@@ -1,7 +1,7 @@
 """Message passing that is trained: the slides "Graph message passing networks" and "Message passing again".
 
     the slide's letter    here
-    A-hat, W, b           Kipf's normalised adjacency matrix with self loops (`gcn_norm`), weights, one bias a node
+    A-hat, W, b           Kipf's normalised adjacency matrix with self loops (`gcn_norm`), weights, a bias added once a node
     psi, phi, (+)         the message, the update, the aggregation of the general form
     x_u, h_u              row u of h, before and after a layer
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .graphs import degrees, require_edge_index
+from .graphs import degrees, num_graphs, require_edge_index
 from .message_passing import aggregate, softmax_by_target
 
 
@@ -50,10 +50,10 @@ def weighted_sum(h: Tensor, edge_index: Tensor, c: Tensor) -> Tensor:
 
 
 class GCNLayer(nn.Module):
-    """h' = A-hat h W^T + b, with A-hat = D^(-1/2) (A + 1) D^(-1/2).
+    """h' = A-hat^T h W^T + b, with A-hat = D^(-1/2) (A + I) D^(-1/2), D the in-degrees of A + I.
 
     It is not Algorithm 4: u is its own neighbour, all share one W, and the bias is added once to a node. Source: Kipf and
-    Welling (2017), equation 2.
+    Welling (2017), equation 2, for undirected graphs, where A-hat is symmetric; the nonlinearity is left to the network.
     """
 
     def __init__(self, d_in: int, d_out: int):
@@ -103,10 +103,12 @@ class PairMLP(nn.Module):
         self.first, self.second, self.last = nn.Linear(sum(self.parts), hidden), nn.Linear(hidden, d_out), last
 
     def forward(self, h: Tensor, edge_index: Tensor, e: Tensor | None = None) -> Tensor:
+        require_edge_index(edge_index, len(h))
         v, u = edge_index
-        given = [h.shape[1], h.shape[1], 0 if e is None else e.shape[1]]
-        if given != self.parts:
-            raise ValueError(f"[h_u; h_v; e] has widths {given}; expected {self.parts}, as psi was made for.")
+        d, _, d_edge = self.parts
+        if h.shape[1:] != (d,) or (0 if e is None else e.shape[-1]) != d_edge or (e is not None and e.shape != (len(u), d_edge)):
+            raise ValueError(f"h has shape {tuple(h.shape)} and e, what belongs to the edges, {e if e is None else tuple(e.shape)}; "
+                             f"expected (num_nodes, {d}) and ({len(u)}, {d_edge}). x[:, None] gives x a second axis.")
         W_u, W_v, W_e = self.first.weight.split(self.parts, dim=1)
         a = (h @ W_u.T + self.first.bias)[u] + (h @ W_v.T)[v]
         out = self.second(F.silu(a if e is None else a + e @ W_e.T))
@@ -136,7 +138,7 @@ def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum") -> Tens
     """One row for the whole graph, whatever the order of its nodes: h (num_nodes, d) -> (d,), with batch (num_graphs, d)."""
     if batch is None:
         return aggregate(h, torch.zeros(len(h), dtype=torch.int64), 1, reduce)[0]
-    return aggregate(h, batch, int(batch[-1]) + 1 if len(batch) else 0, reduce)
+    return aggregate(h, batch, num_graphs(batch, len(h)), reduce)
 
 
 class GraphNetwork(nn.Module):
@@ -163,10 +165,10 @@ class GraphNetwork(nn.Module):
 def wl_colours(edge_index: Tensor, num_nodes: int, rounds: int, start: Tensor | None = None) -> Tensor:
     """Weisfeiler-Leman colours after 0, 1, ..., rounds rounds: (rounds + 1, num_nodes) of int64.
 
-    Two nodes get the same new colour where they had the same and hear of the same colours, equally often, from N(u). No
-    message passing from equal features (or from ``start``, (num_nodes,) of int64) tells apart nodes of the same colour. To
-    compare graphs, colour them in one batch: colours are numbered anew in each round, in an order that does not depend on
-    the nodes'. Source: Xu et al., "How powerful are graph neural networks?" (2019), and Weisfeiler and Leman (1968).
+    Two nodes get the same new colour where they had the same and hear of the same colours, equally often, from N(u). From
+    equal features (or from ``start``, (num_nodes,) of int64) no messages made from features tell apart nodes of the same
+    colour after as many rounds; Kipf's weights see degrees, which are one round ahead. To compare graphs, colour them in one
+    batch: colours are numbered anew in each round, in an order that does not depend on the nodes'. Source: Xu et al., "How powerful are graph neural networks?" (2019), and Weisfeiler and Leman (1968).
     """
     require_edge_index(edge_index, num_nodes)
     history = [[0] * num_nodes if start is None else start.tolist()]

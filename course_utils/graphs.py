@@ -87,6 +87,12 @@ def require_batch(batch: Tensor, num_nodes: int) -> None:
                          "so on. order = batch.argsort(stable=True) sorts the nodes.")
 
 
+def num_graphs(batch: Tensor, num_nodes: int) -> int:
+    """How many graphs ``batch`` (num_nodes,) numbers; raises ValueError as `require_batch` does."""
+    require_batch(batch, num_nodes)
+    return int(batch[-1]) + 1 if num_nodes else 0
+
+
 def to_edge_index(A: Tensor) -> Tensor:
     """The edges of the adjacency matrix A (num_nodes, num_nodes): (2, num_edges), sources above targets."""
     if A.ndim != 2 or A.shape[0] != A.shape[1]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .graph_networks import readout
+from .graphs import require_edge_index
 from .message_passing import aggregate
 from .neighbors import displacements, envelope, lengths
 
@@ -25,7 +26,7 @@ from .neighbors import displacements, envelope, lengths
 class GVP(nn.Module):
     """Algorithm 1: (s, V) -> (s', V'), from n scalars and nu vectors to m scalars and mu vectors.
 
-    sigma and sigma_plus (None for neither) act on the scalars and on the vectors' lengths. With ``vector_gate`` the vectors
+    sigma acts on the scalars and sigma_plus on the vectors' lengths; None leaves one out. With ``vector_gate`` the vectors
     are scaled by V' = sigmoid(W_g sigma_plus(s_m) + b_g) V_mu instead, as in Jing et al., "Equivariant graph neural networks
     for 3D macromolecular structure" (2021).
     """
@@ -61,12 +62,12 @@ class GVP(nn.Module):
 
 
 class GVPs(nn.ModuleList):
-    """GVPs one after the other; the last has no nonlinearity. widths lists (scalars, vectors), the first is the input's."""
+    """GVPs one after the other, the last without sigma and sigma_plus. widths lists (scalars, vectors), the input's first."""
 
-    def __init__(self, *widths: tuple[int, int], **options):
-        last = len(widths) - 2
-        super().__init__(GVP(*a, *b, **(options | {"sigma": None, "sigma_plus": None} if i == last else options))
-                         for i, (a, b) in enumerate(zip(widths, widths[1:])))
+    def __init__(self, *widths: tuple[int, int], vector_gate: bool = False):
+        *pairs, last = zip(widths, widths[1:])
+        super().__init__(GVP(*a, *b, vector_gate=vector_gate) for a, b in pairs)
+        self.append(GVP(*last[0], *last[1], sigma=None, sigma_plus=None, vector_gate=vector_gate))
 
     def forward(self, s: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
         for gvp in self:
@@ -79,6 +80,7 @@ def gvp_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V
 
     s (num_nodes, n), V (num_nodes, nu, 3); edge_s (num_edges, n_e), edge_V (num_edges, nu_e, 3) belong to the edges.
     """
+    require_edge_index(edge_index, len(s))
     v, _ = edge_index
     return g(torch.cat([s[v], edge_s], dim=-1), torch.cat([V[v], edge_V], dim=-2))
 
@@ -124,11 +126,10 @@ class GVPLayer(nn.Module):
 
     def forward(self, s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor) -> tuple[Tensor, Tensor]:
         messages = gvp_message(s, V, edge_index, edge_s, edge_V, self.message)
-        inbox = (aggregate(m, edge_index[1], len(s), "mean") for m in messages)
-        for norm, change in zip(self.norms, (lambda s, V: inbox, self.update)):
-            ds, dV = self.dropout(*change(s, V))
-            s, V = norm(s + ds, V + dV)
-        return s, V
+        ds, dV = self.dropout(*(aggregate(m, edge_index[1], len(s), "mean") for m in messages))
+        s, V = self.norms[0](s + ds, V + dV)
+        ds, dV = self.dropout(*self.update(s, V))
+        return self.norms[1](s + ds, V + dV)
 
 
 class GVPNetwork(nn.Module):
@@ -141,6 +142,8 @@ class GVPNetwork(nn.Module):
     def __init__(self, node: tuple[int, int], edge: tuple[int, int], hidden: tuple[int, int], out: tuple[int, int], rounds: int,
                  reduce: str | None = None, dropout: float = 0.0, vector_gate: bool = False):
         super().__init__()
+        if reduce not in (None, "sum", "mean"):
+            raise ValueError(f'reduce is {reduce!r}; expected "sum" or "mean": the largest x, y and z of vectors make no vector.')
         self.embed = GVPs(node, hidden)
         self.layers = nn.ModuleList(GVPLayer(hidden, edge, dropout, vector_gate) for _ in range(rounds))
         self.head, self.reduce = GVPs(hidden, hidden, out, vector_gate=vector_gate), reduce

@@ -112,22 +112,23 @@ def lengths(vectors: Tensor, keepdim: bool = False) -> Tensor:
 
 
 def distances(x: Tensor, edge_index: Tensor) -> Tensor:
-    """|x_u - x_v| for each edge v -> u: (num_edges,), twice differentiable, at coincident points too."""
+    """|x_u - x_v| for each edge v -> u: (num_edges,), with finite derivatives at coincident points too."""
     return lengths(displacements(x, edge_index))
 
 
 def envelope(d: Tensor, r: float, p: int = 6) -> Tensor:
     """A factor that takes messages smoothly to 0 at the cutoff r: d (...) -> (...), 1 at 0 and 0 from r on.
 
-    With t = d / r, below r:  1 - (p+1)(p+2)/2 t^p + p(p+2) t^(p+1) - p(p+1)/2 t^(p+2).  It falls all the way; its value
-    and first two derivatives are continuous at r. Source: Gasteiger, Gross and Guennemann, "Directional message passing
-    for molecular graphs" (2020), equation 8. Raises ValueError for r <= 0 and for p < 3, where it would bend at 0.
+    With t = d / r, below r:  (1 - t)^3 (1 + 3 t + 6 t^2 + ... + p (p+1)/2 t^(p-1)), which is
+    1 - (p+1)(p+2)/2 t^p + p(p+2) t^(p+1) - p(p+1)/2 t^(p+2).  It falls all the way; its value and first two derivatives are
+    continuous at r. Source: Gasteiger, Gross and Guennemann, "Directional message passing for molecular graphs" (2020),
+    equation 8. Raises ValueError for r <= 0 and for p < 3, where it would bend at 0.
     """
     require_radius(r)
     if p < 3:
         raise ValueError(f"p is {p}; expected 3 or more, so that the envelope starts flat.")
     t = (d / r).clamp(max=1)
-    return 1 - (p + 1) * (p + 2) / 2 * t**p + p * (p + 2) * t**(p + 1) - p * (p + 1) / 2 * t**(p + 2)
+    return (1 - t)**3 * sum((k + 1) * (k + 2) / 2 * t**k for k in range(p))  # never below 0, where the powers' sum rounds
 
 
 def components(edge_index: Tensor, num_nodes: int) -> Tensor:

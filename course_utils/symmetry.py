@@ -22,8 +22,8 @@ def random_rotation(shape: int | tuple[int, ...] = (), generator: torch.Generato
                     dtype: torch.dtype | None = None) -> Tensor:
     """Rotations drawn uniformly (by the Haar measure of SO(3)): shape (..., 3, 3), det +1.
 
-    The Q of a Gaussian matrix is uniform on O(3) once the diagonal of its triangle is made positive; the half with
-    det -1 is then mirrored. Source: Mezzadri, "How to generate random matrices from the classical compact groups" (2007).
+    The Q of a Gaussian matrix is uniform on O(3) once the diagonal of its triangle is made positive; where det Q = -1,
+    -Q is taken. Source: Mezzadri, "How to generate random matrices from the classical compact groups" (2007).
     """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     Q, triangle = torch.linalg.qr(torch.randn(*shape, 3, 3, generator=generator, dtype=torch.float64))
@@ -63,14 +63,17 @@ def act(kind: str, R: Tensor, b: Tensor, x: Tensor) -> Tensor:
     position       (..., 3)           R x + b
     tensor         (..., 3, 3)        R x R^T           such as a strain
 
-    R (..., 3, 3) and b (..., 3) may differ from row to row: their leading axes are matched with those of x. Raises
-    ValueError for another kind, or an x that does not end in that kind's axes.
+    R (..., 3, 3) and b (..., 3) may differ from row to row: their leading axes are broadcast with those of x, so for x with
+    channels give R[:, None]. Raises ValueError for another kind, an R that is no 3 x 3 matrix, or an x that does not end in
+    that kind's axes.
     """
     axes = require_kind(kind)
-    if tuple(x.shape[x.ndim - axes:]) != (3,) * axes:
-        raise ValueError(f"x has shape {tuple(x.shape)}; a {kind} ends in {(3,) * axes}, the components x, y, z.")
     if kind == "scalar":
         return x
+    if R.shape[-2:] != (3, 3):
+        raise ValueError(f"R has shape {tuple(R.shape)}; expected (..., 3, 3). The order is act(kind, R, b, x).")
+    if tuple(x.shape[x.ndim - axes:]) != (3,) * axes:
+        raise ValueError(f"x has shape {tuple(x.shape)}; a {kind} ends in {(3,) * axes}, the components x, y, z.")
     if kind == "tensor":
         return torch.einsum("...ij,...jk,...lk->...il", R, x, R)
     sign = torch.linalg.det(R).sign() if kind.startswith("pseudo") else None

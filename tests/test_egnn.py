@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from course_utils import egnn, neighbors
+from course_utils.graph_networks import readout
 from course_utils.microscope import check_equivariance
 
 double = torch.float64
@@ -110,12 +111,35 @@ def test_the_network_has_invariant_and_equivariant_targets(reduce):
     assert report.holds, report
 
 
-def test_the_network_with_velocity():
-    network = egnn.EGNN(1, 8, 1, rounds=2, velocity=True, neighbours_only=True, d_edge=1)
-    x, velocity = torch.randn(5, 3), torch.randn(5, 3)
-    edge_index = neighbors.all_pairs(5)
-    out, x_new, v_new = network(torch.ones(5, 1), x, edge_index, velocity=velocity, edge_attr=torch.randn(20, 1))
-    assert out.shape == (5, 1) and x_new.shape == v_new.shape == (5, 3)
+@pytest.mark.parametrize("reduce", [None, "sum", "mean"])
+def test_the_network_is_its_parts(reduce):
+    network = egnn.EGNN(1, 8, 2, rounds=3, reduce=reduce, velocity=True, neighbours_only=True, d_edge=1)
+    assert len(network.layers) == 3 and all(layer.residual for layer in network.layers)
+    assert all(layer.psi_c.second.weight.abs().max() < 0.01 and not layer.psi_c.second.bias.any() for layer in network.layers)
+    x, velocity, h = torch.randn(5, 3), torch.randn(5, 3), torch.randn(5, 1)
+    edge_index, edge_attr, batch = neighbors.all_pairs(5), torch.randn(20, 1), torch.tensor([0, 0, 0, 1, 1])
+    out, x_new, v_new = network(h, x, edge_index, batch, velocity=velocity, edge_attr=edge_attr)
+    h = network.embed(h)
+    for layer in network.layers:  # the first velocity in every round
+        h, x, last = layer(h, x, edge_index, batch, velocity=velocity, edge_attr=edge_attr)
+    torch.testing.assert_close(out, network.head(readout(h, batch, reduce) if reduce else h))
+    torch.testing.assert_close(x_new, x)
+    torch.testing.assert_close(v_new, last)
+
+
+def test_messages_end_in_a_nonlinearity_and_attention_is_a_share():
+    layer, h = egnn.EGNNLayer(4, 6, attention=True), torch.randn(5, 4)
+    assert layer.psi_f.last is torch.nn.functional.silu and layer.psi_c.last is None
+    share = layer.attention(100 * torch.randn(50, 6))
+    assert share.min() >= 0 and share.max() <= 1 and share.std() > 0.1
+    assert layer.psi_f(100 * h, EDGES, torch.zeros(5, 1)).min() > -0.28  # the lowest value of SiLU
+
+
+def test_C_counts_the_nodes_of_the_graph_with_neighbours_only_too():
+    h, x = torch.randn(5, 4), torch.randn(5, 3)
+    plain, scaled = egnn.EGNNLayer(4, neighbours_only=True), egnn.EGNNLayer(4, neighbours_only=True, normalize=True)
+    scaled.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(scaled(h, x, EDGES)[1] - x, (plain(h, x, EDGES)[1] - x) / 4)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -143,11 +167,13 @@ def test_bad_input_is_explained():
     h, x = torch.randn(5, 4), torch.randn(5, 3)
     with pytest.raises(ValueError, match="h has 5 rows and x has 4"):
         egnn.EGNNLayer(4)(h, x[:4], EDGES)
-    with pytest.raises(ValueError, match="velocity is missing; expected with velocity=True"):
+    with pytest.raises(ValueError, match="velocity is missing; a layer made with velocity=True takes velocity=..., by name"):
         egnn.EGNNLayer(4, velocity=True)(h, x, EDGES)
     with pytest.raises(ValueError, match="velocity is given"):
         egnn.EGNN(4, 8, 1, 1)(h, x, EDGES, velocity=x)
-    with pytest.raises(ValueError, match=r"has widths \[4, 4, 1\]; expected \[4, 4, 3\], as psi was made for"):
+    with pytest.raises(ValueError, match=r"edge_attr has shape None; expected \(num_edges, 2\)"):
         egnn.EGNNLayer(4, d_edge=2)(h, x, EDGES)
+    with pytest.raises(ValueError, match=r"h has shape \(5,\) .* expected \(num_nodes, 4\)"):
+        egnn.EGNNLayer(4)(h[:, 0], x, EDGES)
     with pytest.raises(ValueError, match="Did you forget .T?"):
         egnn.EGNNLayer(4)(h, x, EDGES.T)

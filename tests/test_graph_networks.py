@@ -121,6 +121,17 @@ def test_sparse_features_stay_sparse_and_give_the_same(make):
             torch.testing.assert_close(p.grad, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("reduce", [None, "sum", "max"])
+def test_the_network_is_its_parts(reduce):
+    network = graph_networks.GraphNetwork(graph_networks.GCNLayer, 4, 6, 3, rounds=2, reduce=reduce)
+    assert len(network.layers) == 2
+    h, edge_index, batch = torch.randn(5, 4), torch.tensor([[0, 1, 3], [1, 2, 4]]), torch.tensor([0, 0, 0, 1, 1])
+    ours = network(h, edge_index, batch)
+    for layer in network.layers:
+        h = torch.relu(layer(h, edge_index))
+    torch.testing.assert_close(ours, network.head(graph_networks.readout(h, batch, reduce) if reduce else h))
+
+
 @pytest.mark.parametrize(("reduce", "expected"), [("sum", [[3, 1], [0, 0], [7, 2]]), ("mean", [[1.5, 0.5], [0, 0], [7, 2]]),
                                                   ("max", [[2, 3], [0, 0], [7, 2]])])
 def test_readout(reduce, expected):
@@ -197,8 +208,27 @@ def test_colours_count_and_listen_to_sources():
     assert graph_networks.wl_colours(NONE, 3, 1, start)[1].tolist() == [0, 0, 1]
 
 
+def test_kipf_s_weights_see_degrees_one_round_ahead_of_the_colours():
+    path = graphs.both_directions(torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]]))
+    assert graph_networks.wl_colours(path, 5, 1)[1].tolist() == [0, 1, 1, 1, 0]
+    gcn, mpnn = (layer(torch.ones(5, 1), path) for layer in (graph_networks.GCNLayer(1, 4), graph_networks.MPNNLayer(1, 4)))
+    assert (gcn[1] - gcn[2]).abs().max() > 1e-3 and torch.allclose(mpnn[1], mpnn[2])
+
+
+def test_on_a_directed_graph_the_matrix_is_transposed():
+    edge_index, h, layer = torch.tensor([[0, 1, 2, 0], [1, 2, 0, 2]]), torch.randn(3, 4), graph_networks.GCNLayer(4, 2)
+    A = graphs.to_adjacency(edge_index, 3) + torch.eye(3)
+    D = A.sum(0).rsqrt().diag()
+    torch.testing.assert_close(layer(h, edge_index), (D @ A @ D).T @ layer.W(h) + layer.b)
+
+
 def test_bad_input_is_explained():
     with pytest.raises(ValueError, match="d_out is 5 and heads is 2; expected a multiple"):
         graph_networks.GATLayer(3, 5, heads=2)
+    with pytest.raises(ValueError, match="batch is not sorted"):
+        graph_networks.readout(torch.zeros(3, 2), torch.tensor([1, 0, 1]))
+    for layer in (graph_networks.MPNNLayer(3, 5), graph_networks.GATLayer(3, 5)):
+        with pytest.raises(ValueError, match="Did you forget .T?"):
+            layer(torch.zeros(4, 3), torch.zeros(7, 2, dtype=torch.int64))
     with pytest.raises(ValueError, match="Did you forget .T?"):
         graph_networks.GCNLayer(3, 5)(torch.zeros(4, 3), torch.zeros(7, 2, dtype=torch.int64))

@@ -1,9 +1,11 @@
 import pytest
 import torch
 from e3nn import o3
+from torch import nn
 from e3nn.util.test import equivariance_error
 
 from course_utils import gvp, neighbors, symmetry
+from course_utils.graph_networks import readout
 from course_utils.microscope import check_equivariance
 
 double = torch.float64
@@ -67,7 +69,7 @@ def test_no_bias_on_vectors_and_none_missing_on_scalars():
         assert torch.equal(V, torch.zeros(1, 4, 3)) and (s != 0).all()
 
 
-def test_the_gate_reads_the_scalars_and_the_length_does_not_matter_then():
+def test_the_gate_reads_the_scalars_before_sigma():
     layer = gvp.GVP(3, 2, 5, 4, vector_gate=True)
     s, V = torch.randn(7, 3), torch.randn(7, 2, 3)
     s_new, V_new = layer(s, V)
@@ -95,6 +97,10 @@ def test_the_message_reads_source_and_edge_and_no_target():
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_layer_is_equations_3_to_5(options):
     layer = gvp.GVPLayer((3, 2), (4, 1), **options).double().eval()
+    for norm in layer.norms:  # no two alike
+        nn.init.normal_(norm.scalars.weight), nn.init.normal_(norm.scalars.bias)
+    assert [len(layer.message), len(layer.update)] == [3, 2]
+    assert all((g.W_g is not None) == bool(options) for g in [*layer.message, *layer.update])
     s, V, edge_s, edge_V = (torch.randn(*shape, dtype=double) for shape in ((5, 3), (5, 2, 3), (5, 4), (5, 1, 3)))
     ours = layer(s, V, EDGES, edge_s, edge_V)
     for u in range(5):
@@ -221,3 +227,33 @@ def test_in_algorithm_1_scalars_never_reach_vectors_and_with_a_gate_they_do():
 def test_other_shapes_are_explained(s, V):
     with pytest.raises(ValueError, match=r"expected \(..., 3\) and \(..., 2, 3\), the same in front"):
         gvp.GVP(3, 2, 5, 4)(torch.zeros(s), torch.zeros(V))
+
+
+@pytest.mark.parametrize("reduce", [None, "sum", "mean"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_network_is_its_parts(reduce, options):
+    network = gvp.GVPNetwork((3, 2), (4, 1), (8, 4), (2, 3), rounds=2, reduce=reduce, dropout=0.3, **options).eval()
+    assert len(network.layers) == 2 and len(network.head) == 2 and network.layers[0].dropout.drop.p == 0.3
+    s, V, edge_s, edge_V = torch.randn(5, 3), torch.randn(5, 2, 3), torch.randn(5, 4), torch.randn(5, 1, 3)
+    batch = torch.tensor([0, 0, 0, 1, 1])
+    ours = network(s, V, EDGES, edge_s, edge_V, batch)
+    s, V = network.embed(s, V)
+    for layer in network.layers:
+        s, V = layer(s, V, EDGES, edge_s, edge_V)
+    expected = network.head(s, V)
+    for value, wanted in zip(ours, expected):
+        torch.testing.assert_close(value, readout(wanted, batch, reduce) if reduce else wanted)
+
+
+def test_a_layer_drops_in_training_alone():
+    layer, inputs = gvp.GVPLayer((3, 2), (4, 1), dropout=0.5), (torch.randn(5, 3), torch.randn(5, 2, 3), EDGES, torch.randn(5, 4),
+                                                                torch.randn(5, 1, 3))
+    assert not torch.equal(layer(*inputs)[1], layer(*inputs)[1])
+    assert torch.equal(layer.eval()(*inputs)[1], layer(*inputs)[1])
+
+
+def test_the_largest_components_are_no_vector():
+    with pytest.raises(ValueError, match="reduce is 'max'; expected \"sum\" or \"mean\""):
+        gvp.GVPNetwork((3, 2), (4, 1), (8, 4), (2, 3), rounds=1, reduce="max")
+    with pytest.raises(ValueError, match="Did you forget .T?"):
+        gvp.gvp_message(torch.zeros(5, 3), torch.zeros(5, 2, 3), EDGES.T, torch.zeros(5, 4), torch.zeros(5, 1, 3), gvp.GVP(7, 3, 1, 1))

@@ -105,6 +105,14 @@ def test_a_tensor_turns_like_the_product_of_two_vectors():
     torch.testing.assert_close(symmetry.act("tensor", R, b, p[:, :, None] * q[:, None, :]), turned)
 
 
+def test_new_rotations_have_the_default_dtype():
+    torch.set_default_dtype(double)
+    try:
+        assert symmetry.random_rotation().dtype == double
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_a_motion_for_each_row():
     R, b, x = symmetry.random_rotation(5, generator(3)), torch.randn(5, 3), torch.randn(5, 3)
     rows = [symmetry.act("position", R[i], b[i], x[i]) for i in range(5)]
@@ -120,5 +128,7 @@ def test_bad_input_is_explained():
         symmetry.act("spinor", R, b, torch.zeros(3))
     with pytest.raises(ValueError, match=r"x has shape \(3, 2\); a tensor ends in \(3, 3\)"):
         symmetry.act("tensor", R, b, torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"R has shape \(3,\); expected \(..., 3, 3\). The order is act\(kind, R, b, x\)"):
+        symmetry.act("vector", torch.zeros(3), b, R)
     with pytest.raises(ValueError, match=r"features has shape \(2, 6\); expected \(..., 7\)"):
         symmetry.yzx_to_xyz(torch.zeros(2, 6))
