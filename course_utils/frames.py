@@ -81,11 +81,10 @@ def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor
     frames, centred = pca_frames(x, batch), centre(x, batch)
     where = torch.zeros(len(x), dtype=torch.int64) if batch is None else batch
     axes = frames[..., 0, :, :].reshape(-1, 3, 3)
-    moments = aggregate(_act("vector", axes.mT, axes[:, 0], centred, where) ** 3, where, len(axes))
+    moments = aggregate(_seen_from(axes, centred, where) ** 3, where, len(axes))
     first, second = torch.where(moments[:, :2] < 0, -1.0, 1.0).to(x.dtype).unbind(1)
     F = axes * torch.stack([first, second, first * second], dim=1)[:, None, :]
-    z = _act("vector", F.mT, F[:, 0], centred, where)
-    return z, F[0] if batch is None else F, centroid(x, batch)
+    return _seen_from(F, centred, where), F[0] if batch is None else F, centroid(x, batch)
 
 
 def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str, batch: Tensor | None = None,
@@ -96,9 +95,7 @@ def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str, batch: Te
     by its number of rows. The mean runs over 4 frames, or with ``reflections`` over 8.
     """
     frames, c, centred = pca_frames(x, batch, reflections), centroid(x, batch), centre(x, batch)
-    answers = []
-    for F in frames.unbind(-3):
-        answers.append(_act(kind, F, c, f(_act("vector", F.mT, c, centred, batch)), batch))
+    answers = [_act(kind, F, c, f(_seen_from(F, centred, batch)), batch) for F in frames.unbind(-3)]
     return torch.stack(answers).mean(0)
 
 
@@ -119,12 +116,17 @@ def augment(x: Tensor, y: Tensor, kind: str, generator: torch.Generator | None =
     return _act("position", R, b, x, batch), _act(kind, R, b, y, batch)
 
 
+def _seen_from(F: Tensor, centred: Tensor, batch: Tensor | None) -> Tensor:
+    """(x - c) @ F, each row in the frame of its own cloud."""
+    return centred @ F if batch is None else torch.einsum("ni,nij->nj", centred, F[batch])
+
+
 def _act(kind: str, R: Tensor, b: Tensor, y: Tensor, batch: Tensor | None) -> Tensor:
     """`act` on one y for all, or with a motion a graph on one y for each graph or for each node."""
     if batch is not None:
         if not y.ndim or len(y) not in (len(batch), len(R)):
-            raise ValueError(f"there are {len(y) if y.ndim else 'no'} rows of a {kind}; expected {len(R)}, one for each graph, or {len(batch)}, one "
-                             "for each node.")
+            raise ValueError(f"there are {len(y) if y.ndim else 'no'} rows of a {kind}; expected {len(R)}, one for each graph, or "
+                             f"{len(batch)}, one for each node.")
         rows = batch if len(y) == len(batch) else slice(None)
         channels = (1,) * (y.ndim - 1 - require_kind(kind))
         R, b = R[rows].view(-1, *channels, 3, 3), b[rows].view(-1, *channels, 3)

@@ -106,9 +106,10 @@ class PairMLP(nn.Module):
         require_edge_index(edge_index, len(h))
         v, u = edge_index
         d, _, d_edge = self.parts
-        if h.shape[1:] != (d,) or (0 if e is None else e.shape[-1]) != d_edge or (e is not None and e.shape != (len(u), d_edge)):
-            raise ValueError(f"h has shape {tuple(h.shape)} and e, what belongs to the edges, {e if e is None else tuple(e.shape)}; "
-                             f"expected (num_nodes, {d}) and ({len(u)}, {d_edge}). x[:, None] gives x a second axis.")
+        of_edges = (len(u), 0) if e is None else tuple(e.shape)
+        if h.shape[1:] != (d,) or of_edges != (len(u), d_edge):
+            raise ValueError(f"h has shape {tuple(h.shape)} and e, what belongs to the edges, {of_edges}; expected (num_nodes, {d}) "
+                             f"and ({len(u)}, {d_edge}). h[:, None] gives h a second axis.")
         W_u, W_v, W_e = self.first.weight.split(self.parts, dim=1)
         a = (h @ W_u.T + self.first.bias)[u] + (h @ W_v.T)[v]
         out = self.second(F.silu(a if e is None else a + e @ W_e.T))

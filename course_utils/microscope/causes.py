@@ -76,7 +76,7 @@ def _order(trial, exact) -> str:
 
 
 def _direction(trial, i: int, exact) -> str:
-    generic, kind = trial.cases[0], trial.outputs[i].kind
+    kind = trial.outputs[i].kind
     if kind != "scalar" and exact("rotation", kind="scalar"):
         return "the output does not turn at all: it is made of invariants. Is the turn back from a frame missing?"
     for axis in "xyz":
