@@ -85,9 +85,10 @@ class GATLayer(nn.Module):
     def forward(self, h: Tensor, edge_index: Tensor) -> Tensor:
         v, u = with_self_loops(edge_index, len(h))
         z = self.W(h).unflatten(1, self.a_u.shape)  # (num_nodes, heads, d_out / heads)
-        scores = F.leaky_relu((self.a_u * z).sum(-1)[u] + (self.a_v * z).sum(-1)[v], 0.2)
+        a_u, a_v = (self.a_u * z).sum(-1), (self.a_v * z).sum(-1)  # (num_nodes, heads)
+        scores = F.leaky_relu(a_u.index_select(0, u) + a_v.index_select(0, v), 0.2)
         alpha = softmax_by_target(scores, u, len(h))
-        return aggregate(alpha[..., None] * z[v], u, len(h)).flatten(1) + self.b
+        return aggregate(alpha[..., None] * z.index_select(0, v), u, len(h)).flatten(1) + self.b
 
 
 class PairMLP(nn.Module):
@@ -111,7 +112,7 @@ class PairMLP(nn.Module):
             raise ValueError(f"h has shape {tuple(h.shape)} and e, what belongs to the edges, {of_edges}; expected (num_nodes, {d}) "
                              f"and ({len(u)}, {d_edge}). h[:, None] gives h a second axis.")
         W_u, W_v, W_e = self.first.weight.split(self.parts, dim=1)
-        a = (h @ W_u.T + self.first.bias)[u] + (h @ W_v.T)[v]
+        a = (h @ W_u.T + self.first.bias).index_select(0, u) + (h @ W_v.T).index_select(0, v)
         out = self.second(F.silu(a if e is None else a + e @ W_e.T))
         return self.last(out) if self.last else out
 

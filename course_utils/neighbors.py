@@ -101,7 +101,7 @@ def displacements(x: Tensor, edge_index: Tensor) -> Tensor:
     """x_u - x_v for each edge v -> u, the vector from the source to the target: (num_edges, 3)."""
     require_edge_index(edge_index, len(x))
     v, u = edge_index
-    return x[u] - x[v]
+    return x.index_select(0, u) - x.index_select(0, v)  # as x[u] - x[v], and faster, above all backwards
 
 
 def lengths(vectors: Tensor, keepdim: bool = False) -> Tensor:
