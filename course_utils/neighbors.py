@@ -150,10 +150,16 @@ def require_positions(x: Tensor) -> None:
     if x.ndim != 2 or x.shape[1] not in (2, 3):
         hint = " Did you forget .T?" if x.ndim == 2 and x.shape[0] in (2, 3) else ""
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (num_nodes, 2) or (num_nodes, 3).{hint}")
-    if len(x) and not x.abs().max() < 1e100:
+    if len(x) and not (_surely_finite(x) or x.abs().max() < 1e100):
         node = int((~(x.abs() < 1e100)).any(1).nonzero()[0])
         raise ValueError(f"x holds {x[node].tolist()} for node {node}; expected finite coordinates, below 1e100. Leave such "
                          "nodes out, or look where they come from.")
+
+
+def _surely_finite(x: Tensor) -> bool:
+    """Fast: where the sum of squares is finite, so is each number. Where it is not, it may have overflowed."""
+    numbers = x.detach().flatten()
+    return float(numbers.dot(numbers)) < 1e200
 
 
 def require_radius(r: float) -> None:
