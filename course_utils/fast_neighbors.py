@@ -1,12 +1,9 @@
 """The fast forms of `neighbors.radius_graph` and `neighbors.knn_graph`, in numpy and scipy: the same edges in order.
 
 Small graphs compare all pairs. In a large one the points are sorted into columns as wide as the cutoff, and along each
-column. Twelve points that follow each other there are a block. Whatever is near one of them lies in a short run of its own
+column. Ten points that follow each other there are a block. Whatever is near one of them lies in a short run of its own
 column or of one beside it: the block's candidates. With positions seen from the block's first point, all its squared
-distances are one small matrix product, of targets t and candidates s:
-
-    |t - s|^2 / 2  =  (-t, 1/2, |t|^2) . (s, |s|^2, 1/2)
-
+distances are one small product of targets t and candidates s:  |t - s|^2 / 2  =  (-t, 1/2, |t|^2) . (s, |s|^2, 1/2)
 It is taken in float32, for many blocks at a time. A bound on its rounding tells which pairs are too near the cutoff to call;
 float64 decides those. Candidates stand in the order of their numbers, so the sources of a target come out sorted. Where
 points are too thin, or too far apart, for a table of the columns, a k-d tree finds the pairs.
@@ -19,13 +16,14 @@ from math import prod
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 # Measured to be fast; the edges do not depend on them.
 ALL_PAIRS_UP_TO = 400  # nodes in a graph
-BLOCK = 12             # targets
-BINS = 4               # in a column, for each width of it
-TABLE = 32             # bins for each node, at most
+BLOCK = 10             # targets
+BINS = 6               # in a column, for each width of it
+TABLE = 48             # bins for each node, at most
 AT_ONCE = 1 << 18      # pairs, so that their distances stay in the cache
 np.empty(1 << 21)      # 16 MB, freed unused: from then on glibc keeps freed memory at hand instead of returning it
 MARGIN = 1 + 1e-6      # columns are a little too wide: rounding must not put neighbours two columns apart
@@ -36,8 +34,9 @@ def radius_graph(x: Tensor, r: float, batch: Tensor | None) -> Tensor:
     X, size = _planes_and_sizes(x, batch)
     if not len(x):
         return torch.zeros(2, 0, dtype=torch.int64)
-    if len(size) * int(size.max())**2 <= ALL_PAIRS_UP_TO * len(x):
-        return _by_pairs(X, r, size)
+    width = int(size.max()) if len(size) > 1 else len(x)
+    if len(size) * width**2 <= ALL_PAIRS_UP_TO * len(x):
+        return _by_pairs(X, r, size, width)
     corner = np.minimum.reduceat(X, size.cumsum() - size, axis=1)
     U = (X - (corner.repeat(size, axis=1) if len(size) > 1 else corner)) / (r * MARGIN)
     bins = len(size) * BINS * prod((U.max(1) + 3).tolist())
@@ -82,26 +81,30 @@ def _by_tree(X: np.ndarray, r: float, size: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([v, u]))
 
 
-def _by_pairs(X: np.ndarray, r: float, size: np.ndarray) -> Tensor:
+def _by_pairs(X: np.ndarray, r: float, size: np.ndarray, width: int) -> Tensor:
     """All pairs of each graph's nodes; smaller graphs are padded with NaN, which is near nothing."""
-    graphs, width = len(size), int(size.max())
+    graphs, hits, step = len(size), [], max(1, AT_ONCE // (4 * width**2))
     ragged = graphs * width > X.shape[1]
     if ragged:
         is_node = np.arange(width) < size[:, None]
         X, nodes = np.full((len(X), graphs * width), np.nan), X
         X[:, is_node.ravel()] = nodes
-    p, hits, step = torch.from_numpy(X.reshape(-1, graphs, width)), [], max(1, AT_ONCE // (4 * width**2))
+    p = torch.from_numpy(X.reshape(-1, graphs, width))
     for g in range(0, graphs, step):
-        d = (p[:, g:g + step, :, None] - p[:, g:g + step, None]).numpy()  # torch broadcasts short rows faster
-        d *= d
-        for axis in d[1:]:
-            d[0] += axis
-        close = (d[0] <= r * r).ravel()
-        close.reshape(-1, width**2)[:, ::width + 1] = False
-        hits.append(close.nonzero()[0] + g * width**2)
+        d2 = cdist(X.T, X.T, "sqeuclidean") if graphs == 1 else np.float64(r * r)  # fast, but it may round otherwise:
+        close = d2 <= r * r * (1 - 1e-12)
+        if np.count_nonzero(d2 <= r * r * (1 + 1e-12)) > np.count_nonzero(close):  # where that could matter, by the rule
+            d = (p[:, g:g + step, :, None] - p[:, g:g + step, None]).numpy()  # torch broadcasts short rows faster
+            d *= d
+            for axis in d[1:]:
+                d[0] += axis
+            close = d[0] <= r * r
+        close = close.reshape(-1, width**2)
+        close[:, ::width + 1] = False
+        hits.append(close.ravel().nonzero()[0] + g * width**2)
     hits = np.concatenate(hits)
     u = hits // width
-    edges = np.array([hits - (u - u // width) * width, u])
+    edges = np.array([hits - (u - u // width if graphs > 1 else u) * width, u])
     return torch.from_numpy((is_node.cumsum() - 1)[edges] if ragged else edges)
 
 
@@ -130,10 +133,10 @@ def _by_blocks(X: np.ndarray, U: np.ndarray, r: float, size: np.ndarray) -> Tens
     low, run = np.column_stack([low, np.full(len(low), n)])[by], np.column_stack([high - low, -total])[by]
     slack = 2.0**-20 * (((tail - head) / BINS + 2)**2 + 4 * len(across) + extent[along] + 1)[by]
     P = np.column_stack([U, np.full(len(U), np.nan)]).astype(np.float32)
-    order, places = np.append(order, n), begin[by, None] + np.arange(BLOCK)  # n is nobody, and nowhere
+    order, places = np.append(order, n).astype(np.int32), begin[by, None] + np.arange(BLOCK)  # n is nobody, and nowhere
     targets = order.take(np.where(places < end[by, None], places, n))
 
-    found, a = [], 0
+    found, degree, a = [], np.zeros(n + 1, np.int64), 0
     while a < len(by):
         width = int(run[a, -1] // 16 * -16)
         b = a + max(1, AT_ONCE // (BLOCK * width))
@@ -143,9 +146,17 @@ def _by_blocks(X: np.ndarray, U: np.ndarray, r: float, size: np.ndarray) -> Tens
         place += np.arange(len(place))
         candidates = order.take(place, mode="clip").reshape(-1, width)
         candidates.sort(axis=1)
-        found.append(_edges_of_blocks(X, r, P, targets[a:b], candidates, slack[a:b]))
-        a = b
-    return _in_order(n, found)
+        found.append(_edges_of_blocks(X, r, P, targets[a:b], candidates.astype(np.int64), slack[a:b]))
+        degree[found[-1][0]], a = found[-1][1], b
+
+    stop = degree.cumsum()
+    edges = np.empty((2, stop[-1]), np.int64)
+    edges[1] = np.arange(n + 1).repeat(degree)
+    for u, count, v in found:
+        at = (stop[u] - count.cumsum()).repeat(count)
+        at += np.arange(len(at))
+        edges[0][at] = v
+    return torch.from_numpy(edges)
 
 
 def _edges_of_blocks(X, r, P, targets, candidates, slack):
@@ -157,43 +168,32 @@ def _edges_of_blocks(X, r, P, targets, candidates, slack):
     t, s = (np.empty((axes + 2, *nodes.shape), np.float32) for nodes in (targets, candidates))
     P.take(targets, axis=1, out=t[:axes], mode="wrap")  # the fastest mode
     P.take(candidates, axis=1, out=s[:axes], mode="wrap")
-    centre = t[:axes, :, :1].copy()
-    np.subtract(centre, t[:axes], out=t[:axes])
-    s[:axes] -= centre
+    s[:axes] -= t[:axes, :, :1]
+    np.subtract(t[:axes, :, :1].copy(), t[:axes], out=t[:axes])
     np.einsum("kbt,kbt->bt", t[:axes], t[:axes], out=t[axes + 1])
     np.einsum("kbs,kbs->bs", s[:axes], s[:axes], out=s[axes])
     t[axes], s[axes + 1] = 0.5, 0.5
     t[axes + 1] -= 2 * slack[:, None]
     half = (t.transpose(1, 2, 0) @ s.transpose(1, 0, 2)).ravel()
+    # As integers, floats below 0 come after all others. A target itself is: slack was taken off its distance, 0.
+    limit, low = np.float32(MARGIN**-2 / 2), MARGIN**-2 / 2 - 2 * float(slack.max())
+    close = half.view(np.uint32) <= limit.view(np.uint32)
+    if low < 0 or np.count_nonzero(half < 0) > np.count_nonzero(targets < n):  # others may be where a target is
+        close = ((half <= limit).reshape(-1, BLOCK, width) & (candidates[:, None] != targets[:, :, None])).ravel()
+    near = _places(close & (half > low), np.uint64)
+    row = near // width
+    v, u = candidates.take(row // BLOCK * width + near % width), targets.take(row)
+    close[near[_squared_distance(X, v, u) > r * r]] = False
+    hits, row = _places(close, np.uint32), np.arange(targets.size)
+    count = np.diff(hits.searchsorted(np.arange(0, len(half) + 1, width)))
+    hits += ((row // BLOCK - row) * width).repeat(count)
+    return targets.ravel(), count, candidates.take(hits)
 
-    limit = MARGIN**-2 / 2
-    close = (half <= limit).view(np.uint32)  # four pairs in a word; most words have none
+
+def _places(close: np.ndarray, word: type) -> np.ndarray:
+    """Where close is True. numpy's own search is slow where few are; words, most of which have none, go first."""
+    close, shift = close.view(word), word().itemsize.bit_length() - 1
     words = (close != 0).nonzero()[0]
     hits = close.take(words).view(bool).nonzero()[0]
-    hits += (4 * (words - np.arange(len(words)))).take(hits >> 2)
-    count = np.diff(hits.searchsorted(np.arange(0, len(half) + 1, width)))
-    row, targets = np.arange(targets.size), targets.ravel()
-    at = ((row // BLOCK - row) * width).repeat(count)
-    at += hits
-    u, v = targets.repeat(count), candidates.take(at)
-    keep = u != v
-    near = (half.take(hits) > limit - 2 * float(slack.max())).nonzero()[0]
-    near = near[_squared_distance(X, v[near], u[near]) > r * r]
-    keep[near] = False
-    count -= (targets < n) + np.bincount(hits[near] // width, minlength=len(count))
-    return targets, count, v.take(keep.nonzero()[0])
-
-
-def _in_order(n: int, found: list) -> Tensor:
-    """The edges by target and source; found lists targets, how many sources each has, and those."""
-    degree = np.zeros(n + 1, np.int64)
-    for u, count, _ in found:
-        degree[u] = count
-    stop = degree.cumsum()
-    edges = np.empty((2, stop[-1]), np.int64)
-    edges[1] = np.arange(n + 1).repeat(degree)
-    for u, count, v in found:
-        at = (stop[u] - count.cumsum()).repeat(count)
-        at += np.arange(len(at))
-        edges[0][at] = v
-    return torch.from_numpy(edges)
+    hits += ((words - np.arange(len(words))) << shift).take(hits >> shift)
+    return hits
