@@ -46,17 +46,19 @@ class GVP(nn.Module):
         if s.shape[-1:] != (n,) or V.shape != (*s.shape[:-1], nu, 3):
             raise ValueError(f"s has shape {tuple(s.shape)} and V {tuple(V.shape)}; expected (..., {n}) and (..., {nu}, 3), the "
                              "same in front.")
-        V_h = self.W_h @ V  # (..., h, 3)
-        V_mu = self.W_mu @ V_h  # (..., mu, 3)
+        V_h = _times(self.W_h, V)  # (..., h, 3)
+        V_mu = _times(self.W_mu, V_h)  # (..., mu, 3)
         s_h = lengths(V_h)  # (..., h)
-        v_mu = lengths(V_mu)  # (..., mu)
         s_hn = torch.cat([s_h, s], dim=-1)  # (..., h + n)
         s_m = self.W_m(s_hn)  # (..., m)
         s_new = self.sigma(s_m)
         if self.W_g is not None:
             gate = torch.sigmoid(self.W_g(s_m if self.sigma_plus is None else self.sigma_plus(s_m)))
+        elif self.sigma_plus is not None:
+            v_mu = lengths(V_mu)  # (..., mu)
+            gate = self.sigma_plus(v_mu)
         else:
-            gate = torch.ones_like(v_mu) if self.sigma_plus is None else self.sigma_plus(v_mu)
+            return s_new, V_mu
         V_new = gate[..., None] * V_mu  # (..., mu, 3), row by row
         return s_new, V_new
 
@@ -82,7 +84,7 @@ def gvp_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V
     """
     require_edge_index(edge_index, len(s))
     v, _ = edge_index
-    return g(torch.cat([s[v], edge_s], dim=-1), torch.cat([V[v], edge_V], dim=-2))
+    return g(torch.cat([s.index_select(0, v), edge_s], dim=-1), torch.cat([V.index_select(0, v), edge_V], dim=-2))
 
 
 class LayerNorm(nn.Module):
@@ -170,6 +172,11 @@ def edge_geometry(x: Tensor, edge_index: Tensor, r: float, count: int = 8) -> tu
     edge_s = torch.exp(-((d - centres) * (count - 1) / r).square() / 2) * fade
     edge_V = D / torch.where(d > 0, d, 1.0) * fade
     return edge_s, edge_V[:, None, :]
+
+
+def _times(W: Tensor, V: Tensor) -> Tensor:
+    """W V, for every node at once: one large product, where W @ V would be a small one a node and slow backwards."""
+    return (V.mT @ W.T).mT
 
 
 def _uniform(rows: int, columns: int) -> Tensor:
