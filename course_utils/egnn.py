@@ -65,20 +65,27 @@ class EGNNLayer(nn.Module):
     velocity          velocity' = phi_v(f_u) velocity + the sum, and x_u' = x_u + velocity'  (equation 7, where velocity is
                       that of the network's input in every round)
     d_edge            psi_f reads edge_attr (num_edges, d_edge), too; and with ``neighbours_only`` psi_c does
+    from_messages     psi_c reads the message m_{v->u} in place of its ingredients (equation 4); needs ``neighbours_only``
     attention         each message to f_u is multiplied by a number between 0 and 1 that is made from it
+    mean_messages     (+) is the mean over N(u) in place of the sum
     residual          f_u' = f_u + phi(...)
 
-    What stays the slide's: psi_c reads (f_u, f_v, |x_u - x_v|^2), where the paper's reads the message. Both are a `PairMLP`,
-    which takes f and the edges and picks f_u and f_v itself.
+    psi_f and psi_c are a `PairMLP`, which takes f and the edges and picks f_u and f_v itself; from messages, psi_c is a
+    perceptron with one hidden layer. Raises ValueError for from_messages without neighbours_only.
     """
 
     def __init__(self, d: int, hidden: int | None = None, *, normalize: bool = False, neighbours_only: bool = False,
-                 velocity: bool = False, d_edge: int = 0, attention: bool = False, residual: bool = False):
+                 velocity: bool = False, d_edge: int = 0, from_messages: bool = False, attention: bool = False,
+                 mean_messages: bool = False, residual: bool = False):
         super().__init__()
         hidden = hidden or d
+        if from_messages and not neighbours_only:
+            raise ValueError("from_messages is True and neighbours_only False; expected both, since messages come from neighbours.")
         self.normalize, self.neighbours_only, self.residual, self.d_edge = normalize, neighbours_only, residual, d_edge
+        self.from_messages, self.reduce = from_messages, "mean" if mean_messages else "sum"
         self.psi_f = PairMLP(d, 1 + d_edge, hidden, hidden, F.silu)
-        self.psi_c = PairMLP(d, 1 + d_edge * neighbours_only, hidden, 1)
+        self.psi_c = (nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)) if from_messages
+                      else PairMLP(d, 1 + d_edge * neighbours_only, hidden, 1))
         self.phi = nn.Sequential(nn.Linear(d + hidden, hidden), nn.SiLU(), nn.Linear(hidden, d))
         self.phi_v = nn.Sequential(nn.Linear(d, hidden), nn.SiLU(), nn.Linear(hidden, 1)) if velocity else None
         self.attention = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid()) if attention else None
@@ -99,11 +106,12 @@ class EGNNLayer(nn.Module):
         m = self.psi_f(f, edge_index, e)
         if self.attention is not None:
             m = self.attention(m) * m
-        f_new = self.phi(torch.cat([f, aggregate(m, edge_index[1], n)], dim=1))
+        f_new = self.phi(torch.cat([f, aggregate(m, edge_index[1], n, self.reduce)], dim=1))
 
         pairs = edge_index if self.neighbours_only else all_pairs(n, batch)
         e_c = e if self.neighbours_only else squared_distances(x, pairs)
-        shift = aggregate(displacements(x, pairs) * self.psi_c(f, pairs, e_c), pairs[1], n)
+        c = self.psi_c(m) if self.from_messages else self.psi_c(f, pairs, e_c)
+        shift = aggregate(displacements(x, pairs) * c, pairs[1], n)
         if self.normalize:
             size = torch.full((n,), n) if batch is None else torch.bincount(batch)[batch]
             shift = shift / (size - 1).clamp(min=1)[:, None]
@@ -128,8 +136,9 @@ class EGNN(nn.Module):
         self.embed = nn.Linear(d_in, hidden)
         self.layers = nn.ModuleList(EGNNLayer(hidden, **{"residual": True, **options}) for _ in range(rounds))
         for layer in self.layers:  # nothing bounds psi_c, so each layer begins near x' = x, as in the paper's code
-            nn.init.xavier_uniform_(layer.psi_c.second.weight, gain=0.001)
-            nn.init.zeros_(layer.psi_c.second.bias)
+            last = layer.psi_c[-1] if layer.from_messages else layer.psi_c.second
+            nn.init.xavier_uniform_(last.weight, gain=0.001)
+            nn.init.zeros_(last.bias)
         self.head = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, d_out))
         self.reduce = reduce
 

@@ -1,8 +1,8 @@
-"""One training loop, and the scores that the notebooks report."""
+"""One training loop, and the scores that the notebooks and the reproductions report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,13 +10,15 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 
-def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 0.01,
-        weight_decay: float = 0.0, bar: bool = True) -> list[float]:
+def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 0.01, weight_decay: float = 0.0,
+        bar: bool = True, cosine: bool = False, after: Callable[[int], None] | None = None) -> list[float]:
     """Minimise ``loss()`` over the parameters with Adam, in place; returns the loss before each step.
 
-    Raises FloatingPointError, with the step, where the loss is no longer finite.
+    ``cosine`` lets the learning rate fall to 0 along half a cosine; ``after(step)`` is called behind each step, the first
+    being 1. Raises FloatingPointError, with the step, where the loss is no longer finite.
     """
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if cosine else None
     history = []
     with tqdm(range(steps), desc="training", leave=False, disable=not bar, mininterval=0.2) as progress:
         for step in progress:
@@ -26,8 +28,45 @@ def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr
                 raise FloatingPointError(f"the loss is {value.item()} at step {step}; a smaller lr than {lr} may help.")
             value.backward()
             optimizer.step()
+            if schedule:
+                schedule.step()
             history.append(value.item())
+            if after:
+                after(step + 1)
     return history
+
+
+def fit_and_pick(model: torch.nn.Module, loss: Callable[[], Tensor], score: Callable[[], float], steps: int, every: int,
+                 **options) -> list[tuple[int, float]]:
+    """`fit`, and leave the model with those of its weights that had the lowest score; returns (step, score), all of them.
+
+    ``score()`` is taken after every ``every`` steps and after the last, without gradients and with the model in eval mode.
+    It belongs to validation data, so that test data have no say in which weights are kept.
+    """
+    scores, best = [], {}
+
+    def after(step: int) -> None:
+        if step % every and step != steps:
+            return
+        model.eval()
+        with torch.no_grad():
+            scores.append((step, float(score())))
+        model.train()
+        if scores[-1][1] <= min(value for _, value in scores):
+            best.update({name: value.clone() for name, value in model.state_dict().items()})
+
+    fit(model.parameters(), loss, steps, after=after, **options)
+    model.load_state_dict(best)
+    model.eval()
+    return scores
+
+
+def minibatches(count: int, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:
+    """Indices of ``size`` samples at a time, without end: every sample once an epoch, in a new order; a rest is left out."""
+    if not 1 <= size <= count:
+        raise ValueError(f"size is {size}; expected 1 to {count}, the number of samples.")
+    while True:
+        yield from torch.randperm(count, generator=generator)[:count - count % size].split(size)
 
 
 def fit_classifier(model: torch.nn.Module, features: Tensor, y: Tensor, steps: int = 300, balanced: bool = False,

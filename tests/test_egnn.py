@@ -9,7 +9,10 @@ double = torch.float64
 INPUTS = ["node scalar 4", "node position", "edge_index", "batch"]
 EDGES = torch.tensor([[0, 1, 2, 1, 4], [1, 0, 1, 2, 0]])
 OPTIONS = {"slide": {}, "normalize": {"normalize": True}, "neighbours": {"neighbours_only": True}, "attention": {"attention": True},
-           "residual": {"residual": True}, "all": {"normalize": True, "neighbours_only": True, "attention": True, "residual": True}}
+           "residual": {"residual": True}, "mean": {"mean_messages": True},
+           "from messages": {"neighbours_only": True, "from_messages": True},
+           "all": {"normalize": True, "neighbours_only": True, "attention": True, "residual": True, "mean_messages": True,
+                   "from_messages": True}}
 
 
 def by_loops(layer, h, x, edge_index):
@@ -51,6 +54,20 @@ def test_the_two_lines_are_the_layer():
     torch.testing.assert_close(f_new, egnn.egnn_features(h, x, EDGES, concatenated(layer.psi_f),
                                                          lambda f, m: layer.phi(torch.cat([f, m], dim=1))))
     torch.testing.assert_close(x_new, egnn.egnn_coordinates(h, x, concatenated(layer.psi_c), batch))
+
+
+def test_the_papers_coordinates_are_moved_by_messages():
+    """Equation 4 once more, by loops, and a mean in place of the sum in equation 6."""
+    layer = egnn.EGNNLayer(4, 6, neighbours_only=True, from_messages=True, mean_messages=True).double()
+    h, x = torch.randn(5, 4, dtype=double), torch.randn(5, 3, dtype=double)
+    f_new, x_new = layer(h, x, EDGES)
+    m = layer.psi_f(h, EDGES, egnn.squared_distances(x, EDGES))
+    for u in range(5):
+        inbox = (EDGES[1] == u).nonzero()[:, 0]
+        torch.testing.assert_close(x_new[u], x[u] + sum(((x[u] - x[EDGES[0, e]]) * layer.psi_c(m[e]) for e in inbox),
+                                                        torch.zeros(3, dtype=double)))
+        mean = m[inbox].mean(0) if len(inbox) else torch.zeros(6, dtype=double)
+        torch.testing.assert_close(f_new[u], layer.phi(torch.cat([h[u], mean])))
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -169,6 +186,8 @@ def test_bad_input_is_explained():
         egnn.EGNNLayer(4)(h, x[:4], EDGES)
     with pytest.raises(ValueError, match="velocity is missing; a layer made with velocity=True takes velocity=..., by name"):
         egnn.EGNNLayer(4, velocity=True)(h, x, EDGES)
+    with pytest.raises(ValueError, match="from_messages is True and neighbours_only False; expected both"):
+        egnn.EGNNLayer(4, from_messages=True)
     with pytest.raises(ValueError, match="velocity is given"):
         egnn.EGNN(4, 8, 1, 1)(h, x, EDGES, velocity=x)
     with pytest.raises(ValueError, match=r"edge_attr has shape None; expected \(num_edges, 2\)"):

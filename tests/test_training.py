@@ -18,6 +18,39 @@ def test_fit_stops_where_the_loss_is_no_longer_finite():
         training.fit([w], lambda: (w * torch.nan).sum(), steps=3, bar=False)
 
 
+def test_the_rate_falls_along_half_a_cosine():
+    w, seen = torch.zeros(1, requires_grad=True), []
+    training.fit([w], lambda: -w.sum(), 100, lr=0.1, bar=False, cosine=True, after=lambda step: seen.append((step, w.item())))
+    assert [step for step, _ in seen] == list(range(1, 101))
+    moved = torch.tensor([0.0, *(value for _, value in seen)]).diff()  # Adam moves by the rate where the slope is constant
+    expected = 0.05 * (1 + torch.cos(torch.pi * torch.arange(100) / 100))
+    torch.testing.assert_close(moved, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_the_best_weights_by_score_are_kept():
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(model.weight)
+    modes = []
+
+    def score():
+        modes.append((model.training, torch.is_grad_enabled()))
+        return (model.weight.item() - 0.5) ** 2  # passed on the way
+
+    scores = training.fit_and_pick(model, lambda: -model.weight.sum(), score, steps=100, every=3, lr=0.01, bar=False)
+    assert [step for step, _ in scores] == [*range(3, 100, 3), 100]
+    assert abs(model.weight.item() - 0.5) < 0.02 and not model.training
+    assert set(modes) == {(False, False)}
+
+
+def test_minibatches_are_epochs():
+    batches = training.minibatches(10, 3, torch.Generator().manual_seed(0))
+    for _ in range(3):
+        epoch = torch.cat([next(batches) for _ in range(3)])
+        assert len(epoch.unique()) == 9 and epoch.max() < 10
+    with pytest.raises(ValueError, match="size is 11; expected 1 to 10"):
+        next(training.minibatches(10, 11))
+
+
 def test_balanced_weights_find_a_rare_class():
     x = torch.cat([torch.randn(190, 1), torch.randn(10, 1) + 2])
     y = torch.tensor([0] * 190 + [1] * 10)
