@@ -27,6 +27,25 @@ CHIRALITIES = ("R", "S")
 """The labels of a stereocentre; a molecule's y is an index into them."""
 
 
+BACKBONE = ("N", "CA", "C", "O")
+"""The backbone's atoms of a residue, in this order; the chain goes N, CA, C, then N of the next residue."""
+
+RESIDUES = {"A": "ALA", "C": "CYS", "D": "ASP", "E": "GLU", "F": "PHE", "G": "GLY", "H": "HIS", "I": "ILE", "K": "LYS", "L": "LEU",
+            "M": "MET", "N": "ASN", "P": "PRO", "Q": "GLN", "R": "ARG", "S": "SER", "T": "THR", "V": "VAL", "W": "TRP", "Y": "TYR"}
+"""The twenty amino acids: letter and name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """The backbone of a protein: x (residues, 4, 3), in angstrom, the atoms those of `BACKBONE`; sequence, a letter each."""
+
+    x: Tensor
+    sequence: str
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+
 @dataclass(frozen=True, eq=False)
 class Molecule:
     """One molecule with one stereocentre, a carbon with four different groups on it.
@@ -121,6 +140,15 @@ def molecules(hydrogens: bool = False) -> list[Molecule]:
     chirality = [CHIRALITIES[label] for label in data["chirality"].tolist()]
     return [Molecule(*fields) for fields in zip(graphs, ids, names, data["stereocentre"].tolist(), chirality,
                                                 data["constitution"].tolist())]
+
+
+def lysozyme() -> Backbone:
+    """T4 lysozyme, an enzyme of 162 residues here, mostly helices; the centroid of its CA atoms is the origin.
+
+    Source: openmmtools; see lysozyme.md.
+    """
+    data = _load("lysozyme.npz")
+    return Backbone(data["milliangstrom"] / 1000, bytes(data["sequence"].numpy()).decode())
 
 
 def _both_directions(links: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

