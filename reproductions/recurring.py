@@ -1,0 +1,56 @@
+"""The recurring task: every method, every target, four sizes of the training set, five seeds: about an hour on one thread.
+
+    python reproductions/recurring.py [crystal] [missing] [strain]
+
+Writes course_utils/recorded/recurring_TARGET.json, one for each target, so that they can be made side by side. Of every run it
+holds the error on the turned test set and on test sets turned by one angle; "match" is what the task leaves possible
+(`systems.crystals.match`). Needs e3nn.
+"""
+
+import statistics
+import sys
+
+import torch
+from record import record, rounded
+
+from course_utils import recurring
+from course_utils.systems import crystals
+
+SIZES, SEEDS, ANGLES = (64, 256, 1024, 4096), range(5), (0, 10, 20, 30, 45, 60, 90, 135, 180)
+SETTINGS = recurring.BUDGET | {"noise": crystals.NOISE, "strain": crystals.STRAIN, "angles": ANGLES}
+
+
+def match(target: str) -> dict:
+    data = recurring.test_set()
+    found = zip(*(crystals.match(data.x[data.batch == i][1:]) for i in range(len(data))))
+    crystal, missing, strain = (torch.tensor(part) if isinstance(part[0], int) else torch.stack(part) for part in found)
+    answers = {"crystal": torch.eye(4)[crystal], "missing": missing, "strain": strain}
+    return {"turned": rounded(crystals.error(answers[target], data, target))}
+
+
+def run(key: str, target: str) -> dict:
+    if key == "match":
+        return match(target)
+    method, size, seed = key.split(", ")
+    seed = int(seed.removeprefix("seed "))
+    model = recurring.train(method, target, recurring.training_set(int(size), seed), seed)
+    return {"turned": rounded(recurring.test_error(model, recurring.test_set(), target)),
+            "by angle": [rounded(recurring.test_error(model, recurring.test_set(angle), target)) for angle in ANGLES]}
+
+
+def main():
+    for target in sys.argv[1:] or crystals.TARGETS:
+        keys = ["match"] + [f"{method}, {size}, seed {seed}" for method in recurring.METHODS for size in SIZES for seed in SEEDS]
+        results = record(f"recurring_{target}", SETTINGS, keys, lambda key: run(key, target))
+        print(f"\n{target}: median error on turned neighbourhoods (lowest to highest of {len(SEEDS)} seeds); "
+              f"match {results['match']['turned']:.3f}\n{'':18}" + "".join(f"{size:>24}" for size in SIZES))
+        for method in recurring.METHODS:
+            cells = []
+            for size in SIZES:
+                errors = [results[f"{method}, {size}, seed {seed}"]["turned"] for seed in SEEDS]
+                cells.append(f"{statistics.median(errors):.3f} ({min(errors):.3f} to {max(errors):.3f})")
+            print(f"{method:18}" + "".join(f"{cell:>24}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
