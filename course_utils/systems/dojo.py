@@ -3,8 +3,8 @@
 Every function returns the two clouds of a pair as one `graphs.Graph` with batch (num_nodes,) and y = (0, 1): num_nodes nodes
 with h (num_nodes, 1) of ones, x (num_nodes, 3), and edges in both directions. A network that is trained on the pair and gets
 50 % gives both the same answer. Positions are made in float64 and returned in torch's default dtype: in float32 they are
-symmetric to seven digits only, which a network with layer norms may learn to see. Source: Joshi et al., "On the expressive power of geometric graph neural networks" (2023),
-section 4.
+symmetric to seven digits only, which a network with layer norms may learn to see. Source: Joshi et al., "On the expressive
+power of geometric graph neural networks" (2023), section 4.
 """
 
 from __future__ import annotations
