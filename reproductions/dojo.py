@@ -27,7 +27,7 @@ from course_utils.systems import dojo
 from course_utils.training import fit
 
 SETTINGS = {"steps": 1000, "lr": 0.005, "width": 32, "vectors": 8, "channels": 8, "radial": 32}
-SEEDS, FOLDS, CHAINS, DEGREES = range(5), (2, 3, 5, 10), (2, 3, 4, 5), (1, 2, 3, 5, 10)
+SEEDS, FOLDS, CHAINS, DEGREES = range(5), (2, 3, 5, 10), (2, 4), (1, 2, 3, 5, 10)
 WIDTH, VECTORS, CHANNELS, RADIAL = (SETTINGS[name] for name in ("width", "vectors", "channels", "radial"))
 
 
@@ -103,8 +103,9 @@ def rows() -> dict[str, list[tuple]]:
     for which in dojo.COUNTEREXAMPLES:
         for network in ("EGNN", "GVP"):
             todo[f"{which} | {network}"] = network, 1, 8.0, True, lambda s, w=which: _at_scale(dojo.counterexample(w))
-            todo[f"{which} | {network}, all pairs, 3 rounds"] = (
-                network, 3, 12.0, True, lambda s, w=which: _all_pairs(_at_scale(dojo.counterexample(w))))
+            if which in dojo.COUNTEREXAMPLES[:2]:
+                todo[f"{which} | {network}, all pairs, 3 rounds"] = (
+                    network, 3, 12.0, True, lambda s, w=which: _all_pairs(_at_scale(dojo.counterexample(w))))
     return todo
 
 

@@ -1,0 +1,108 @@
+"""The scripts of reproductions/: that a stopped one goes on, that the files hold what they say, and what was found."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils import recorded
+from course_utils.systems import dojo
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "reproductions"))
+
+import record  # noqa: E402
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "reproductions").glob("*.py") if path.stem != "record")
+
+
+def test_a_stopped_script_goes_on(tmp_path):
+    done, stops = [], iter([True, False])
+
+    def run(key):
+        if key == "c" and next(stops):
+            raise KeyboardInterrupt
+        done.append(key)
+        return {"error": 0.5}
+
+    with pytest.raises(KeyboardInterrupt):
+        record.record("task", {"steps": 3}, "abcd", run, tmp_path)
+    assert list(json.loads((tmp_path / "task.json").read_text())["runs"]) == ["a", "b"]
+    results = record.record("task", {"steps": 3}, "abcd", run, tmp_path)
+    assert done == list("abcd") and list(results) == list("abcd") and results["a"]["error"] == 0.5 and "seconds" in results["a"]
+    assert [file.name for file in tmp_path.iterdir()] == ["task.json"]
+    record.record("task", {"steps": 3}, "abcd", run, tmp_path)
+    assert done == list("abcd")
+    with pytest.raises(SystemExit, match="recorded with other settings.*Delete it to record anew"):
+        record.record("task", {"steps": 4}, "abcd", run, tmp_path)
+
+
+def test_rounding_keeps_significant_digits():
+    assert record.rounded(0.00712345) == 0.007123 and record.rounded(123456.0) == 123500 and record.rounded(0.0) == 0
+
+
+def test_an_unknown_record_is_named():
+    with pytest.raises(FileNotFoundError, match="nothing is recorded as 'nothing'; expected one of .*nbody"):
+        recorded.load("nothing")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_what_it_does_and_is_recorded(script):
+    """The settings of the file are those in the script: what is recorded can be made again."""
+    text = (ROOT / "reproductions" / f"{script}.py").read_text(encoding="utf-8")
+    assert f"python reproductions/{script}.py" in text
+    names = re.findall(r"course_utils/recorded/(\w+)\.json", text)[0]
+    for name in ([f"recurring_{target}" for target in ("crystal", "missing", "strain")] if script == "recurring" else [names]):
+        found = recorded.load(name)
+        assert found["runs"] and all("seconds" in result for result in found["runs"].values())
+        code = f"import sys; sys.path.insert(0, 'reproductions'); import {script}; import json; print(json.dumps({script}.SETTINGS))"
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+        assert json.loads(printed) == found["settings"]
+
+
+def test_the_nbody_error_is_the_papers_or_less():
+    runs = recorded.load("nbody")["runs"]
+    errors = torch.tensor([run["test"] for run in runs.values()])
+    assert len(runs) == 3 and errors.median() <= 0.0071
+    for run in runs.values():
+        epochs, validation = zip(*run["curve"])
+        assert run["validation"] == min(validation) and run["epoch"] == epochs[validation.index(min(validation))]
+        assert run["seconds"] < 15 * 60
+
+
+def percents():
+    return {key: run["percent"] for key, run in recorded.load("dojo")["runs"].items()}
+
+
+@pytest.mark.parametrize("fold", [2, 3, 5, 10])
+def test_vectors_cannot_tell_how_spokes_are_turned(fold):
+    found = {key.split(" | ")[1]: value for key, value in percents().items() if key.startswith(f"{fold} spokes")}
+    for network in "EGNN", "GVP":
+        assert found[network] == [50.0] * 5
+        assert found[f"{network} and a marker"] == [100.0] * 5  # the control: it can learn, if there is something to see
+    for network in found:
+        if network.startswith("steerable"):
+            assert found[network] == [100.0 if int(network.rsplit(" ", 1)[1]) >= fold else 50.0] * 5, network
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_chains_need_depth_and_more_than_distances(k):
+    for key, value in percents().items():
+        if key.startswith(f"chain of {k} "):
+            network, rounds = re.search(r"\| (.*), (\d) rounds", key).groups()
+            if network == "distances" or int(rounds) <= k // 2:
+                assert value == [50.0] * 5, key
+    for network in "EGNN", "GVP", "steerable, l = 1":
+        best = max(sum(value) for key, value in percents().items() if key.startswith(f"chain of {k} | {network},"))
+        assert best >= 400, network
+
+
+def test_counterexamples_of_one_layer():
+    found = percents()
+    assert all(found[f"{which} | EGNN"] == [50.0] * 5 for which in dojo.COUNTEREXAMPLES)
+    assert [found[f"{which} | GVP"] for which in dojo.COUNTEREXAMPLES] == [[100.0] * 5, [50.0] * 5, [50.0] * 5, [50.0] * 5]
+    assert found["two-body | EGNN, all pairs, 3 rounds"] == [100.0] * 5
