@@ -1,0 +1,21 @@
+"""How long an import takes in a fresh process, Python's own start included: modules of the library beside their peers."""
+
+import subprocess
+import sys
+
+import timing
+
+OURS = ("course_utils.neighbors", "course_utils.egnn")
+PEERS = ("torch", "torch_geometric", "e3nn.o3")
+
+
+def imported(name):
+    return lambda: subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+
+
+def rows(quick):
+    peers = [name for name in PEERS if timing.peer(name)]
+    spent = timing.take_turns([imported(name) for name in (*OURS, *peers)], (), 2 if quick else 5)
+    for ours, ours_spent in zip(OURS, spent):
+        for name, theirs in zip(peers, spent[len(OURS):]):
+            yield timing.Row(f"import {ours}", f"import {name}", ours_spent, theirs)
