@@ -90,9 +90,9 @@ def softmax_by_target(scores: Tensor, target: Tensor, num_nodes: int) -> Tensor:
 
     The largest score of each inbox is subtracted first: the weights stay the same and exp cannot overflow.
     """
-    largest = aggregate(scores, target, num_nodes, "max")
-    weights = torch.exp(scores - largest[target])
-    return weights / aggregate(weights, target, num_nodes)[target]
+    largest = aggregate(scores.detach(), target, num_nodes, "max")  # a constant: what is subtracted makes no difference
+    weights = torch.exp(scores - largest.index_select(0, target))
+    return weights / aggregate(weights, target, num_nodes).index_select(0, target)
 
 
 def attention_round(h: Tensor, edge_index: Tensor, scores: Tensor, W: Tensor) -> Tensor:
