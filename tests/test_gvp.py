@@ -4,8 +4,9 @@ from e3nn import o3
 from torch import nn
 from e3nn.util.test import equivariance_error
 
-from course_utils import gvp, neighbors, symmetry
+from course_utils import fast_gvp, gvp, neighbors, symmetry
 from course_utils.graph_networks import readout
+from course_utils.message_passing import aggregate
 from course_utils.microscope import check_equivariance
 
 double = torch.float64
@@ -92,6 +93,29 @@ def test_the_message_reads_source_and_edge_and_no_target():
     m, M = gvp.gvp_message(s, V, EDGES, edge_s, edge_V, lambda s, V: (s, V))
     v = EDGES[0]
     assert torch.equal(m, torch.cat([s[v], edge_s], dim=1)) and torch.equal(M, torch.cat([V[v], edge_V], dim=1))
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("node, edge", [((3, 2), (4, 1)), ((3, 0), (4, 1)), ((3, 2), (0, 0)), ((3, 0), (0, 0))])
+def test_the_fast_mean_is_the_mean_of_the_messages(node, edge, options):
+    g = gvp.GVPLayer(node, edge, **options).double().message
+    of_nodes = torch.randn(6, node[0], dtype=double), torch.randn(6, node[1], 3, dtype=double)
+    of_edges = torch.randn(5, edge[0], dtype=double), torch.randn(5, edge[1], 3, dtype=double)
+    for edges in (EDGES, EDGES[:, :0]):  # some inboxes are empty, then all
+        plainly = gvp.gvp_message(*of_nodes, edges, *(part[:edges.shape[1]] for part in of_edges), g)
+        for fast, plain in zip(fast_gvp.mean_message(*of_nodes, edges, *(part[:edges.shape[1]] for part in of_edges), g), plainly):
+            torch.testing.assert_close(fast, aggregate(plain, edges[1], 6, "mean"))
+
+
+def test_the_fast_mean_explains_shapes():
+    g = gvp.GVPLayer((3, 2), (4, 1)).message
+    right = [(5, 3), (5, 2, 3), (5, 4), (5, 1, 3)]
+    for which, wrong in enumerate([(5, 4), (5, 1, 3), (1, 4), (1, 1, 3)]):
+        s, V, edge_s, edge_V = (torch.randn(wrong if i == which else shape) for i, shape in enumerate(right))
+        with pytest.raises(ValueError, match="s, V, edge_s and edge_V have shapes"):
+            fast_gvp.mean_message(s, V, EDGES, edge_s, edge_V, g)
+    with pytest.raises(ValueError, match="Did you forget .T?"):
+        fast_gvp.mean_message(torch.zeros(5, 3), torch.zeros(5, 2, 3), EDGES.T, edge_s, torch.zeros(5, 1, 3), g)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
