@@ -147,7 +147,7 @@ def needing_gradient(*shape):
 def egnn_cases(shrink):
     package = timing.peer("egnn_pytorch")
     h, x, batch = torch.randn(500 // shrink, 64), torch.randn(500 // shrink, 3), torch.arange(500 // shrink) // 5
-    graphs = [(f"{len(x) // 5} graphs of 5", h, x, neighbors.all_pairs(len(x), batch), batch, 50)]
+    graphs = [(f"{len(x) // 5} graphs of 5", h, x, neighbors.all_pairs(len(x), batch), batch, 200)]
     n = 5_000 // shrink
     h, x, batch = torch.randn(n, 64), torch.randn(n, 3), torch.zeros(n, dtype=torch.int64)
     graphs.append((f"{n:,} nodes x 20", h, x, neighbors.knn_graph(x, 20), batch, 8))
@@ -199,7 +199,7 @@ def pyg_cases(shrink):
     pyg = timing.peer("torch_geometric.nn")
     if pyg is None:
         return
-    shapes = ((2_708 // shrink, 10_000 // shrink, 1_433, 16, 20), (20_000 // shrink, 400_000 // shrink, 64, 64, 8))
+    shapes = ((2_708 // shrink, 10_000 // shrink, 1_433, 16, 100), (20_000 // shrink, 400_000 // shrink, 64, 64, 8))
     for name, make, like in (("GCN", graph_networks.GCNLayer, like_gcn),
                              ("GAT", lambda d_in, d_out: graph_networks.GATLayer(d_in, d_out, heads=4), like_gat)):
         for n, num_edges, d_in, d_out, repeats in shapes:

@@ -121,8 +121,8 @@ class PairMLP(nn.Module):
             raise ValueError(f"h has shape {tuple(h.shape)} and e, what belongs to the edges, {of_edges}; expected (num_nodes, {d}) "
                              f"and ({len(u)}, {d_edge}). h[:, None] gives h a second axis.")
         W_u, W_v, W_e = self.first.weight.split(self.parts, dim=1)
-        a = (h @ W_u.T + self.first.bias).index_select(0, u) + (h @ W_v.T).index_select(0, v)
-        out = self.second(F.silu(a if e is None else a + e @ W_e.T))
+        a = torch.addmm(self.first.bias, h, W_u.T).index_select(0, u) + (h @ W_v.T).index_select(0, v)
+        out = self.second(F.silu(a if e is None else torch.addmm(a, e, W_e.T)))  # a + e W_e^T
         return self.last(out) if self.last else out
 
 
