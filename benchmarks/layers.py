@@ -144,7 +144,7 @@ def needing_gradient(*shape):
     return torch.randn(shape).requires_grad_()
 
 
-def egnn_cases(shrink):
+def egnn_cases(shrink, pyg):
     package = timing.peer("egnn_pytorch")
     h, x, batch = torch.randn(500 // shrink, 64), torch.randn(500 // shrink, 3), torch.arange(500 // shrink) // 5
     graphs = [(f"{len(x) // 5} graphs of 5", h, x, neighbors.all_pairs(len(x), batch), batch, 200)]
@@ -155,7 +155,7 @@ def egnn_cases(shrink):
         inputs = (h.requires_grad_(), x.requires_grad_(), edge_index, batch)
         layer = egnn.EGNNLayer(64, neighbours_only=True, normalize=True)
         yield f"EGNN, {size}", layer, {"textbook": (TextbookEGNN(layer), 1e-5)}, inputs, repeats
-        if package:
+        if package and pyg:  # on which its sparse layer stands
             layer = egnn.EGNNLayer(64, neighbours_only=True, from_messages=True, residual=True)
             sparse = with_our_perceptrons(package.EGNN_Sparse(64, m_dim=64), layer, -1)
             peers = {"egnn-pytorch, sparse": (Called(sparse, sparse_call), 1e-5)}
@@ -195,10 +195,7 @@ def like_gat(pyg, layer):
     return theirs
 
 
-def pyg_cases(shrink):
-    pyg = timing.peer("torch_geometric.nn")
-    if pyg is None:
-        return
+def pyg_cases(shrink, pyg):
     shapes = ((2_708 // shrink, 10_000 // shrink, 1_433, 16, 100), (20_000 // shrink, 400_000 // shrink, 64, 64, 8))
     for name, make, like in (("GCN", graph_networks.GCNLayer, like_gcn),
                              ("GAT", lambda d_in, d_out: graph_networks.GATLayer(d_in, d_out, heads=4), like_gat)):
@@ -223,9 +220,11 @@ def cases(shrink=1):
     ``shrink`` divides the numbers of nodes and edges.
     """
     torch.manual_seed(0)
-    yield from egnn_cases(shrink)
+    pyg = timing.peer("torch_geometric.nn")
+    yield from egnn_cases(shrink, pyg)
     yield from gvp_cases(shrink)
-    yield from pyg_cases(shrink)
+    if pyg:
+        yield from pyg_cases(shrink, pyg)
 
 
 def outputs(module, inputs):

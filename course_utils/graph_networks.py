@@ -11,7 +11,6 @@ Three layers, from the narrowest form to the widest: `GCNLayer` (convolutional),
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -46,15 +45,7 @@ def weighted_sum(h: Tensor, edge_index: Tensor, c: Tensor) -> Tensor:
 
     This is a product with a sparse matrix, C[u, v] = c_uv, and needs no message (num_edges, d) to be stored.
     """
-    v, u = edge_index
-    c, shape = c.to(h.dtype), (len(h), len(h))
-    if c.requires_grad:  # which the faster form below lacks where an edge is listed twice
-        return torch.sparse_coo_tensor(torch.stack([u, v]), c, shape, check_invariants=False) @ h
-    by_row = u.int().argsort()  # of 32-bit numbers: faster
-    first = F.pad(torch.bincount(u, minlength=len(h)).cumsum(0), (1, 0))
-    with warnings.catch_warnings():  # torch says that it may change this kind of sparse tensor
-        warnings.simplefilter("ignore")
-        C = torch.sparse_csr_tensor(first, v.index_select(0, by_row), c.index_select(0, by_row), shape, check_invariants=False)
+    C = torch.sparse_coo_tensor(edge_index.flip(0), c.to(h.dtype), (len(h), len(h)), check_invariants=False)
     return C @ h
 
 
