@@ -173,7 +173,8 @@ def gvp_cases(shrink):
     edge_V = neighbors.displacements(x, edge_index)[:, None]
     for n, nu in ((100, 16), (32, 8)):
         layer = gvp.GVPLayer((n, nu), (32, 1))
-        inputs = (needing_gradient(nodes, n), needing_gradient(nodes, nu, 3), edge_index, torch.randn(len(edge_V), 32), edge_V)
+        inputs = (needing_gradient(nodes, n), needing_gradient(nodes, nu, 3), edge_index,
+                  torch.randn(len(edge_V), 32), edge_V)
         peers = {"textbook": (TextbookGVPLayer(layer), 1e-4)}
         if o3:
             peers["e3nn, a like layer"] = (LikeE3nn(o3, n, nu, 32), None)
@@ -191,7 +192,8 @@ def like_gat(pyg, layer):
     d_out, d_in = layer.W.weight.shape
     heads = len(layer.a_u)
     theirs = pyg.GATConv(d_in, d_out // heads, heads)
-    theirs.load_state_dict({"att_src": layer.a_v[None], "att_dst": layer.a_u[None], "bias": layer.b, "lin.weight": layer.W.weight})
+    theirs.load_state_dict({"att_src": layer.a_v[None], "att_dst": layer.a_u[None], "bias": layer.b,
+                            "lin.weight": layer.W.weight})
     return theirs
 
 
@@ -207,7 +209,8 @@ def pyg_cases(shrink, pyg):
             if d_in == d_out:
                 yield f"{name}, {num_edges:,} edges", layer, peers, (needing_gradient(n, d_in), edge_index), repeats
                 continue
-            yield f"{name}, {num_edges:,} edges, {d_in:,} to {d_out}", layer, peers, (torch.randn(n, d_in), edge_index), repeats
+            what = f"{name}, {num_edges:,} edges, {d_in:,} to {d_out}"
+            yield what, layer, peers, (torch.randn(n, d_in), edge_index), repeats
             with warnings.catch_warnings():  # torch says that its sparse tensors may change
                 warnings.simplefilter("ignore")
                 sparse = torch.where(torch.rand(n, d_in) < 0.01, torch.randn(n, d_in), 0.0).to_sparse()
@@ -215,9 +218,9 @@ def pyg_cases(shrink, pyg):
 
 
 def cases(shrink=1):
-    """Name, the library's layer, {peer: (module, how far its outputs may differ, or None for a like layer)}, inputs, repeats.
+    """Name, the library's layer, {peer: (module, tolerance)}, inputs, repeats.
 
-    ``shrink`` divides the numbers of nodes and edges.
+    Outputs may differ by the tolerance, which is None for a like layer. ``shrink`` divides the numbers of nodes and edges.
     """
     torch.manual_seed(0)
     pyg = timing.peer("torch_geometric.nn")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 torch.set_num_threads(1)
-HEADER = f"{'':36}{'peer':30}{'ours, ms':>30}{'peer, ms':>32}{'peer / ours':>13}"
+HEADER = f"{'':38}{'peer':30}{'ours, ms':>30}{'peer, ms':>32}{'peer / ours':>13}"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
         return float(np.median(self.theirs) / np.median(self.ours))
 
     def __str__(self):
-        return f"{self.what:36}{self.peer:30}{shown(self.ours):>30}{shown(self.theirs):>32}{self.ratio:13.2f}"
+        return f"{self.what:38}{self.peer:30}{shown(self.ours):>30}{shown(self.theirs):>32}{self.ratio:13.2f}"
 
 
 def peer(name):

@@ -118,8 +118,10 @@ class Dropout(nn.Module):
 class GVPLayer(nn.Module):
     """Message passing with GVPs: equations 3 to 5 of the paper, node (n, nu) -> (n, nu), edge (n_e, nu_e).
 
-        h_u <- LayerNorm(h_u + Dropout(mean over v in N(u) of m_{v->u}))        m by three GVPs (`gvp_message`; here by `mean_message`, which is faster)
+        h_u <- LayerNorm(h_u + Dropout(mean over v in N(u) of m_{v->u}))        m by three GVPs (`gvp_message`)
         h_u <- LayerNorm(h_u + Dropout(g(h_u)))                                 g two GVPs
+
+    `fast_gvp.mean_message` is that mean, made faster.
     """
 
     def __init__(self, node: tuple[int, int], edge: tuple[int, int], dropout: float = 0.0, vector_gate: bool = False):

@@ -42,7 +42,7 @@ def test_textbook_layers_and_peers_compute_what_the_librarys_do(load):
             if tolerance is not None and leaves:
                 for theirs, ours in zip(gradients(module, inputs, leaves), gradients(layer, inputs, leaves)):
                     assert (theirs - ours).norm() <= 1e-3 * ours.norm(), (what, name)
-            compared.add((what.split()[0], name))
+            compared.add((what.split()[0].strip(","), name))
     assert {("EGNN", "textbook"), ("GVP", "textbook")} <= compared
 
 
@@ -67,15 +67,16 @@ def test_the_loop_reaches_what_the_library_reaches(load):
     np.testing.assert_allclose(found, charged_particles(3, steps=(200,)).x[:, 0].numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("peer, group", [("vesin", "neighbors"), ("matscipy.neighbours", "neighbors"), ("egnn_pytorch", "layers"),
-                                         ("e3nn.o3", "layers"), ("torch_geometric.nn", "layers")])
-def test_a_missing_peer_is_left_out_with_a_hint(load, monkeypatch, capsys, peer, group):
+@pytest.mark.parametrize("peer, group, shown_as", [
+    ("vesin", "neighbors", "vesin"), ("matscipy.neighbours", "neighbors", "matscipy"),
+    ("egnn_pytorch", "layers", "egnn-pytorch"), ("e3nn.o3", "layers", "e3nn"),
+    ("torch_geometric.nn", "layers", "PyTorch Geometric")])
+def test_a_missing_peer_is_left_out_with_a_hint(load, monkeypatch, capsys, peer, group, shown_as):
     monkeypatch.setitem(sys.modules, peer, None)
     cases = list(load("layers").cases(shrink=10) if group == "layers" else load("neighbors").cases(quick=True))
     assert f"{peer} {HINT}" in capsys.readouterr().out.splitlines()
-    shown_as = {"vesin": "vesin", "matscipy.neighbours": "matscipy", "egnn_pytorch": "egnn-pytorch", "e3nn.o3": "e3nn",
-                "torch_geometric.nn": "PyTorch Geometric"}[peer]
-    assert cases and not any(name.startswith(shown_as) for case in cases for part in case if isinstance(part, dict) for name in part)
+    names = [name for case in cases for part in case if isinstance(part, dict) for name in part]
+    assert names and not any(name.startswith(shown_as) for name in names)
 
 
 def test_table_and_plot_are_written(load, monkeypatch, capsys, tmp_path):
