@@ -10,8 +10,6 @@ course_utils/recorded/dojo.json. Needs e3nn.
 Source: Joshi et al., "On the expressive power of geometric graph neural networks" (2023), tables 1 to 3.
 """
 
-import sys
-
 import torch
 from record import record
 from torch import Tensor, nn
@@ -136,4 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
