@@ -3,8 +3,8 @@
     python benchmarks/run.py [--quick] [--only neighbors|layers|nbody|imports] [--plot PATH]
 
 All contestants take turns. A table gives the median with the fastest and the slowest repeat in milliseconds of processor
-time (of imports: by the wall clock), and how many times as long as ours the peer takes; a plot shows these ratios. Peers
-that are not installed are left out. Ratios of one run can be compared, times of two runs cannot.
+time, and how many times as long as ours the peer takes; a plot shows these ratios. Peers that are not installed are left
+out. Ratios of one run can be compared, times of two runs cannot.
 """
 
 import timing  # first, because it asks for one thread

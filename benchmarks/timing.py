@@ -86,8 +86,8 @@ def plot(rows, path):
     for bar, hatched in zip(drawn, slower):  # the hatch says what the colour says
         bar.set(hatch="///" if hatched else None, edgecolor="white", linewidth=0)
     for y, row in enumerate(rows):
-        ax.annotate(f"{row.ratio:.2g}  {row.peer}" if row.ratio < 100 else f"{row.ratio:,.0f}  {row.peer}",
-                    (max(row.ratio, 1), y), (4, 0), textcoords="offset points", va="center", fontsize=9)
+        ax.annotate(f"{row.ratio:,.{2 if row.ratio < 10 else 0}f}  {row.peer}", (max(row.ratio, 1), y), (4, 0),
+                    textcoords="offset points", va="center", fontsize=9)
     ax.axvline(1, color=GREY, lw=1.5)
     ax.set_xscale("log")
     low, high = min(ratios.min(), 0.8), max(ratios.max(), 2)

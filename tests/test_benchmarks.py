@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from tqdm import tqdm
 
 from course_utils.systems.nbody import charged_particles
 
@@ -20,6 +21,7 @@ HINT = 'is left out; python -m pip install -c constraints.txt -e ".[bench]" brin
 def load(monkeypatch):
     """A benchmark's module by its name; afterwards nothing of them is left in sys.modules."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)  # a peer shows progress; the thread that watches it would stay
     monkeypatch.syspath_prepend(FOLDER)
     yield importlib.import_module
     for name in ("run", "timing", *GROUPS):
