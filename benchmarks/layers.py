@@ -198,7 +198,8 @@ def like_gat(pyg, layer):
 
 
 def pyg_cases(shrink, pyg):
-    shapes = ((2_708 // shrink, 10_000 // shrink, 1_433, 16, 100), (20_000 // shrink, 400_000 // shrink, 64, 64, 8))
+    shapes = ((2_708 // shrink, 10_000 // shrink, 1_433, 16, 100), (2_708 // shrink, 10_000 // shrink, 64, 64, 100),
+              (20_000 // shrink, 400_000 // shrink, 64, 64, 8))
     for name, make, like in (("GCN", graph_networks.GCNLayer, like_gcn),
                              ("GAT", lambda d_in, d_out: graph_networks.GATLayer(d_in, d_out, heads=4), like_gat)):
         for n, num_edges, d_in, d_out, repeats in shapes:
