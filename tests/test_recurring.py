@@ -69,6 +69,7 @@ def test_every_method_earns_its_place():
         learned = min(errors_of[m] for m in ("coordinates", "augmentation", "canonicalization"))
         assert max(errors_of[m] for m in ("EGNN", "GVP", "steerable")) < 0.75 * learned
     possible = {target: recorded.load(f"recurring_{target}")["runs"]["match"]["turned"] for target in crystals.TARGETS}
+    assert "{crystal:.3f}, {missing:.3f} and {strain:.3f}".format(**possible) in crystals.__doc__
     for target in crystals.TARGETS:
         assert possible[target] < min(median[target].values())
 
