@@ -78,10 +78,11 @@ def test_coordinates_fail_where_the_crystal_is_turned():
     """Learned upright, right upright; the larger the angle the worse, until fcc and hcp are told apart by chance."""
     runs, angles = recorded.load("recurring_crystal")["runs"], recorded.load("recurring_crystal")["settings"]["angles"]
     assert angles[:5] == [0, 10, 20, 30, 45]
-    for seed in SEEDS:
-        by_angle = runs[f"coordinates, 1024, seed {seed}"]["by angle"]
-        assert by_angle[0] < 0.01 and by_angle[4] > 0.22 and by_angle[:4] == sorted(by_angle[:4])
-        for method in ("distances", "EGNN", "GVP", "steerable"):
+    curves = [runs[f"coordinates, 1024, seed {seed}"]["by angle"] for seed in SEEDS]
+    median = [statistics.median(errors_at) for errors_at in zip(*curves)]
+    assert median[0] < 0.01 and median[:5] == sorted(median[:5]) and min(median[3:]) > 0.22
+    for method in ("distances", "EGNN", "GVP", "steerable"):
+        for seed in SEEDS:
             by_angle = runs[f"{method}, 1024, seed {seed}"]["by angle"]
             assert max(by_angle) - min(by_angle) < 0.01
 
