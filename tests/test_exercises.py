@@ -71,7 +71,7 @@ def loops_for_ever(edge_index, num_nodes):
 def swallows_everything(edge_index, num_nodes):
     while True:
         try:
-            print("still here")
+            edge_index.sum()  # no print: CPython may crash where a thread prints while pytest puts another stdout in place
         except:  # noqa: E722
             pass
 
