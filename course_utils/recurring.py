@@ -2,7 +2,7 @@
 
 What there is to find out, and the errors, are those of `systems.crystals`. Every method trains on neighbourhoods that stand
 upright, as if all crystals had been measured in one orientation, and is tested on turned ones. A method is a network from
-(x, batch) to the answer, and for two of them a change of what the network gets to see:
+`Neighbourhoods` to the answer; some change what the network gets to see:
 
     method             what it does about rotations
     "coordinates"      nothing: a message passing network that reads positions and displacements
@@ -30,7 +30,7 @@ from course_utils.graph_networks import MPNNLayer, readout
 from course_utils.gvp import GVPNetwork, edge_geometry
 from course_utils.neighbors import displacements
 from course_utils.symmetry import act
-from course_utils.systems.crystals import (CRYSTALS, CUTOFF, STRAIN, TARGETS, Neighbourhoods, error, neighbourhoods,
+from course_utils.systems.crystals import (CRYSTALS, CUTOFF, SCALE, TARGETS, Neighbourhoods, error, neighbourhoods,
                                            traceless)
 from course_utils.training import fit, minibatches
 
@@ -109,11 +109,12 @@ class EGNNReader(nn.Module):
         self.head = head(len(CRYSTALS)) if target == "crystal" else nn.Linear(WIDTH, 1)
 
     def forward(self, data: Neighbourhoods) -> Tensor:
-        radial, _ = edge_geometry(data.x, data.edge_index, CUTOFF, RADIAL)
-        f, x = self.net(data.h, data.x, data.edge_index, data.batch, edge_attr=radial)
+        h, edge_index = data.h, data.edge_index
+        radial, _ = edge_geometry(data.x, edge_index, CUTOFF, RADIAL)
+        f, x = self.net(h, data.x, edge_index, data.batch, edge_attr=radial)
         if self.target == "crystal":
             return self.head(readout(f, data.batch, "mean"))
-        at_centre = data.h[:, 0] == 1
+        at_centre = h[:, 0] == 1
         if self.target == "missing":
             return x[at_centre] - data.x[at_centre]
         D = x - x[at_centre][data.batch]
@@ -190,7 +191,7 @@ def train(method: str, target: str, data: Neighbourhoods, seed: int, bar: bool =
         out, y = model(few), few.answer(target)
         if target == "crystal":
             return nn.functional.cross_entropy(out, y)
-        return (out - y).square().flatten(1).sum(1).mean() / (1.0 if target == "missing" else 5 * STRAIN**2)
+        return (out - y).square().flatten(1).sum(1).mean() / SCALE[target]
 
     fit(model.parameters(), loss, BUDGET["steps"], BUDGET["lr"], bar=bar, cosine=True)
     return model.eval()

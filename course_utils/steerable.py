@@ -4,7 +4,9 @@
     l                       a feature's degree: 2 l + 1 numbers; 0 a scalar, 1 a vector, 2 a traceless symmetric tensor
     parity e, o             what an inversion does to it: nothing, or a change of sign
     Y_l(D)                  the spherical harmonics of an edge's direction, of degree l and parity (-1)^l
-    f_u' = f_u + sum over v in N(u) of W(|D|) (f_v (x) Y(D))        (x) the tensor product, a weight for each path
+    (x)                     the tensor product, with a weight for each path and channel, W(|D|)
+
+    f_u' = gate(W_0 f_u + W_1 sum over v in N(u) of W(|D|) (f_v (x) Y(D)) / sqrt(neighbours))
 
 `SteerableNetwork` is the network of Thomas et al., "Tensor field networks" (2018), with the gates of Weiler et al., "3D
 steerable CNNs" (2018). It needs e3nn: Geiger and Smidt, "e3nn: Euclidean neural networks" (2022).

@@ -3,8 +3,8 @@
     python reproductions/dojo.py
 
 Every network is trained on the two clouds of a pair, anew for each of five seeds, and asked which is which. 100 % says that it
-can tell them apart, 50 % that it answers the same to both. Next to every failure stands a control in which the same network
-succeeds, so that 50 % cannot come from a network that has not learned. In float64: the layer norms of a GVP network scale what
+can tell them apart, 50 % that it answers the same to both. Beside the spokes, the chains and the first two counterexamples stand
+controls in which the same networks succeed, so that 50 % cannot come from one that has not learned. In float64: the layer norms of a GVP network scale what
 rounding leaves of a sum that is 0 by some 10^5, and in float32 it learned to read that. Writes
 course_utils/recorded/dojo.json. Needs e3nn.
 Source: Joshi et al., "On the expressive power of geometric graph neural networks" (2023), tables 1 to 3.
@@ -84,8 +84,8 @@ def percent(reader: Reader, pair: Graph) -> float:
     return 100 * torch.where((chance - 0.5).abs() < 0.01, 0.5, (chance > 0.5).double()).mean().item()
 
 
-def rows() -> dict[str, list[tuple]]:
-    """What is run, by the key it is recorded under: (network, rounds, cutoff, invariant), then the pair's function."""
+def rows() -> dict[str, tuple]:
+    """What is run, by the key it is recorded under: network, rounds, cutoff, invariant, and the function that makes a seed's pair."""
     todo = {}
     for fold in FOLDS:
         networks = ["EGNN", "GVP", *(f"steerable, l = {l}" for l in DEGREES)]
@@ -108,7 +108,7 @@ def rows() -> dict[str, list[tuple]]:
 
 
 def _at_scale(g: Graph) -> Graph:
-    """The nearest neighbour at distance 1 or so, where the networks' inputs are of order one."""
+    """The farthest neighbour at distance 2, so that the networks' inputs are of order one."""
     return Graph(g.edge_index, g.num_nodes, h=g.h, x=g.x / g.x.norm(dim=1).max() * 2, y=g.y, batch=g.batch)
 
 

@@ -58,6 +58,10 @@ TARGETS = {"crystal": "scalar", "missing": "vector", "strain": "tensor"}
 """What there is to find out, and which kind of quantity it is (`symmetry.act`)."""
 
 
+SCALE = {"missing": 1.0, "strain": 5 * STRAIN**2}
+"""The mean square of an answer: what the best constant misses."""
+
+
 @dataclass(frozen=True, eq=False)
 class Neighbourhoods:
     """Several neighbourhoods in one graph: x (num_nodes, 3), batch (num_nodes,); the first node of each is the centre.
@@ -146,8 +150,7 @@ def error(answer: Tensor, data: Neighbourhoods, target: str) -> float:
     y = data.answer(target)
     if target == "crystal":
         return (answer.argmax(1) != y).double().mean().item()
-    squared = (answer - y).double().square().flatten(1).sum(1).mean().item()
-    return squared / (1.0 if target == "missing" else 5 * STRAIN**2)
+    return (answer - y).double().square().flatten(1).sum(1).mean().item() / SCALE[target]
 
 
 def match(x: Tensor, noise: float = NOISE, strain: float = STRAIN) -> tuple[int, Tensor, Tensor]:
