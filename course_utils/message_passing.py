@@ -76,6 +76,11 @@ def receptive_fields(edge_index: Tensor, num_nodes: int, rounds: int) -> Tensor:
     return torch.stack(heard)
 
 
+def receptive_field(edge_index: Tensor, num_nodes: int, node: int, k: int) -> Tensor:
+    """Of which nodes one node can have heard after k rounds, itself included: (num_nodes,) of bool; see `receptive_fields`."""
+    return receptive_fields(edge_index, num_nodes, k)[k, node]
+
+
 def dense_round(h: Tensor, A: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor,
                 sigma: Callable[[Tensor], Tensor] = torch.relu) -> Tensor:
     """`message_round` with the adjacency matrix A (num_nodes, num_nodes), A[v, u] = 1 for v -> u, and no list of edges.

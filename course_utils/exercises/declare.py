@@ -6,6 +6,7 @@ properties a right answer has, and what people get wrong. The notebook and a gra
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -23,6 +24,13 @@ class Seed:
 
 
 @dataclass(frozen=True)
+class Named:
+    """Stands for one of the library's functions among the inputs, as "module.function" inside course_utils."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Other:
     """Stands for an answer that is no plain data, by the name of its type: a judge meets none of a student's objects."""
 
@@ -33,6 +41,9 @@ def fresh(value: Any) -> Any:
     """A copy that shares nothing with the value, tensors in lists, dictionaries and graphs included."""
     if isinstance(value, Seed):
         return torch.Generator().manual_seed(value.value)
+    if isinstance(value, Named):
+        module, _, function = value.name.rpartition(".")
+        return getattr(importlib.import_module(f"course_utils.{module}"), function)
     if isinstance(value, Tensor):
         return value.detach().clone().requires_grad_(value.requires_grad)
     if isinstance(value, tuple | list):
@@ -46,7 +57,7 @@ def fresh(value: Any) -> Any:
 
 def unchanged(before: Any, after: Any) -> bool:
     """Whether a `fresh` copy still holds what it was made from; NaN equals NaN."""
-    if isinstance(before, Seed):
+    if isinstance(before, Seed | Named):
         return True
     if isinstance(before, Tensor):
         return (isinstance(after, Tensor) and (before.dtype, before.shape) == (after.dtype, after.shape)
@@ -173,17 +184,17 @@ class Close:
 
 
 class SameEdges:
-    """Two edge lists are the same where they hold the same edges, in any order."""
+    """Two edge lists are the same where they hold the same edges, in any order; see `SameWeightedEdges`."""
 
-    def difference(self, value: Any, expected: Any) -> str | None:
+    def difference(self, value: Any, expected: Any, what: str = "the answer") -> str | None:
         """None where the two are the same, else one edge that is missing, too many or listed twice."""
         flipped = isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == 2 != value.shape[0]
         if flipped:
-            return f"the answer has shape {tuple(value.shape)}; expected (2, num_edges)."
+            return f"{what} has shape {tuple(value.shape)}; expected (2, num_edges)."
         if isinstance(value, Tensor) and value.shape == (2, 0):
             value = value.long()  # torch.tensor([[], []]) is a list without edges, and has no number that could be one
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[0] != 2 or _kind(value) != "integer":
-            return wrong_form(value, expected) or "the answer is no edge list."
+            return wrong_form(value, expected, what) or f"{what} is no edge list."
         given, wanted = ([tuple(edge) for edge in edges.T.tolist()] for edges in (value, expected))
         for edge in given:
             if edge not in wanted:
@@ -192,6 +203,58 @@ class SameEdges:
                 return f"the edge {edge[0]} -> {edge[1]} is listed {given.count(edge)} times."
         missing = next((edge for edge in wanted if edge not in given), None)
         return f"the edge {missing[0]} -> {missing[1]} is missing." if missing else None
+
+
+class SameWeightedEdges:
+    """Answers (edge_index, weight) are the same where they hold the same edges with the same weights, in any order."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else an edge that is not the same in both."""
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            return wrong_form(value, expected)
+        (edges, weight), (wanted, right) = value, expected
+        if fault := SameEdges().difference(edges, wanted, "result 1"):
+            return fault
+        place = {edge: i for i, edge in enumerate(zip(*wanted.tolist()))}
+        order = torch.tensor([place[edge] for edge in zip(*edges.tolist())], dtype=torch.int64)
+        if fault := wrong_form(weight, right, "result 2"):
+            return fault
+        different = ~torch.isclose(weight.double(), right[order].double(), 1e-4, 1e-5, equal_nan=True)
+        if not different.any():
+            return None
+        first = int(different.nonzero()[0])
+        v, u = edges[:, first].tolist()
+        return (f"the weight of {v} -> {u} is {_short(weight[first])}; expected {_short(right[order[first]])}. "
+                f"{int(different.sum())} of {len(order)} weights differ.")
+
+
+class SamePartitions:
+    """Rows of labels are the same where in each row the same places share a label, whatever the labels are."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else two places that are together in one row and apart in the other's."""
+        if fault := wrong_form(value, expected):
+            return fault
+        for k, (row, wanted) in enumerate(zip(value, expected)):
+            together, apart = ((labels[:, None] == labels) for labels in (row, wanted))
+            if not torch.equal(together, apart):
+                i, j = (together != apart).nonzero()[0].tolist()
+                say = "the same label; expected different ones." if together[i, j] else "different labels; expected the same."
+                return f"in row {k}, places {i} and {j} have {say}"
+        return None
+
+
+class SameWords:
+    """Answers are dictionaries from words to words, and the same where every word is."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else the first word that is not."""
+        if type(value) is not dict:
+            return f"the answer is a {_type(value)}; expected a dictionary with the keys {', '.join(expected)}."
+        if value.keys() != expected.keys():
+            return f"the answer has the keys {', '.join(map(str, value))}; expected {', '.join(expected)}."
+        wrong = next((key for key in expected if value[key] != expected[key]), None)
+        return wrong and f"{wrong} is {value[wrong]!r}; expected {expected[wrong]!r}."
 
 
 class PropertiesOnly:
@@ -205,7 +268,8 @@ class PropertiesOnly:
 class Exercise:
     """One exercise, found by the name of its reference.
 
-    ``draw(generator)`` yields cases, the simplest first; ``seconds`` is how long all calls together may take.
+    ``draw(generator)`` yields cases, the simplest first; ``seconds`` is how long all calls together may take;
+    ``parameters``, the names of what is passed, are if not given the reference's that have no default.
     """
 
     reference: Callable
@@ -215,6 +279,7 @@ class Exercise:
     same: Any = field(default_factory=Close)
     properties: tuple[Property, ...] = ()
     seconds: float = 5.0
+    parameters: tuple[str, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
     also_right: list[Callable] = field(default_factory=list)
 
@@ -222,11 +287,10 @@ class Exercise:
     def name(self) -> str:
         return self.reference.__name__
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The names of the parameters that have no default."""
-        parameters = inspect.signature(self.reference).parameters.values()
-        return tuple(p.name for p in parameters if p.default is p.empty)
+    def __post_init__(self):
+        if not self.parameters:
+            parameters = inspect.signature(self.reference).parameters.values()
+            self.parameters = tuple(p.name for p in parameters if p.default is p.empty)
 
     def misconception(self, name: str, says: str, fits: Callable[..., bool] | None = None) -> Callable[[Callable], Callable]:
         """Decorator: the function below is wrong in the way that ``name`` names, and a student is told ``says``."""
