@@ -259,6 +259,39 @@ def test_split_links_wants_indices_and_each_edge_once(spoil):
     assert check(split_links).state == "wrong"
 
 
+def test_split_links_says_how_many_links_vanished():
+    def split_links(edge_index, fraction, generator):
+        train, test = graphs.split_links(edge_index, fraction, generator)
+        return train, test[:, (test[0] != test[0].min()) & (test[1] != test[0].min())]
+
+    text = repr(check(split_links))
+    assert "on a triangle, one third hidden, 1 link vanished and 0 are new." in text
+    assert "0 of the links are hidden; expected 1." in text
+
+
+@pytest.mark.parametrize("answer", [lambda A, X: A, lambda A, X: (A.diag(), X), lambda A, X: [A], lambda A, X: (0, 0)])
+def test_a_property_of_permute_says_nothing_of_an_answer_of_the_wrong_form(answer):
+    def permute(A, X, p):
+        return answer(A[p][:, p], X[p])
+
+    text = repr(check(permute))
+    assert "expected" in text and "afterwards" not in text and "cannot be tested" not in text
+
+
+def test_a_python_list_of_no_edges_is_told_from_an_empty_edge_list():
+    def to_edge_index(A):
+        return torch.tensor([(v, u) for v in range(len(A)) for u in range(len(A)) if A[v, u] != 0]).t()
+
+    text = repr(check(to_edge_index))
+    assert "on one node without edges: it is empty, of shape (0,) and torch.float32. torch.tensor([]) has one axis" in text
+
+    def to_edge_index(A):
+        edges = [(v, u) for v in range(len(A)) for u in range(len(A)) if A[v, u] != 0]
+        return torch.tensor([[v for v, _ in edges], [u for _, u in edges]])
+
+    assert check(to_edge_index).state == "right"  # torch.tensor([[], []]) holds no number that could be one
+
+
 def test_the_students_own_traceback_is_shown():
     text = repr(check(named(raises)))
     assert "return undefined" in text

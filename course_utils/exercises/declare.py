@@ -193,6 +193,9 @@ class SameEdges:
             return f"{what} has shape {tuple(value.shape)}; expected (2, num_edges)."
         if isinstance(value, Tensor) and value.shape == (2, 0):
             value = value.long()  # torch.tensor([[], []]) is a list without edges, and has no number that could be one
+        if isinstance(value, Tensor) and not value.numel() and value.is_floating_point():
+            return (f"it is empty, of shape {tuple(value.shape)} and {value.dtype}. torch.tensor([]) has one axis and is "
+                    "float; a list without edges has shape (2, 0) and holds integers.")
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[0] != 2 or _kind(value) != "integer":
             return wrong_form(value, expected, what) or f"{what} is no edge list."
         given, wanted = ([tuple(edge) for edge in edges.T.tolist()] for edges in (value, expected))

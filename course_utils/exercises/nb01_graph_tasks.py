@@ -143,6 +143,12 @@ def _(edge_index, num_nodes):
     return torch.unique(edge_index[1], return_counts=True)[1]
 
 
+@degrees.misconception("self loops dropped", "You left out the edges from a node to itself. A message travels along such "
+                       "an edge, too: who receives it?")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[1, edge_index[0] != edge_index[1]], minlength=num_nodes)
+
+
 @degrees.right
 def _(edge_index, num_nodes):
     return torch.tensor([sum(u == node for u in edge_index[1].tolist()) for node in range(num_nodes)])
@@ -169,9 +175,22 @@ def _renumberings(generator):
         yield Case(f"a directed graph of {num_nodes} nodes", A, normal(num_nodes, d, generator=generator), p)
 
 
+def _number(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _of_two_matrices(fault):
+    """The property on answers of the right form alone: of another one, its reason would not be true."""
+    def checked(case, value):
+        if not isinstance(value, tuple | list) or [part.shape for part in value] != [part.shape for part in case.args[:2]]:
+            raise ValueError("not a graph of this size")
+        return fault(case, value)
+    return checked
+
+
 def _no_edge_lost(case, value):
     given, now = int(case.args[0].sum()), int(value[0].sum())
-    return None if given == now else f"the graph had {given} edges and has {now} afterwards."
+    return None if given == now else f"the graph had {_number(given, 'edge')} and has {now} afterwards."
 
 
 def _features_stay_with_their_node(case, value):
@@ -183,8 +202,8 @@ def _features_stay_with_their_node(case, value):
 
 
 permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
-    Property("no edge is lost", _no_edge_lost),
-    Property("each node keeps its own edges and features", _features_stay_with_their_node),
+    Property("no edge is lost", _of_two_matrices(_no_edge_lost)),
+    Property("each node keeps its own edges and features", _of_two_matrices(_features_stay_with_their_node)),
 ))
 
 
@@ -242,6 +261,12 @@ def _(A, X, p):
                        "tell of the same node as row i of A.")
 def _(A, X, p):
     return A[p][:, p], X[torch.argsort(p)]
+
+
+@permute.misconception("transposed on the way", "The nodes are in the new order, and every edge is reversed. A.T swaps "
+                       "rows and columns: how often do you turn A round, and how often back?")
+def _(A, X, p):
+    return A[p].T[p], X[p]
 
 
 @permute.right
@@ -304,7 +329,10 @@ def _of_two_edge_lists(fault):
 
 def _nothing_lost(case, value):
     before, after = _links(case.args[0]), _links(value[0]) | _links(value[1])
-    return None if before == after else f"{len(before - after)} links vanished and {len(after - before)} are new."
+    if before == after:
+        return None
+    lost, new = len(before - after), len(after - before)
+    return f"{_number(lost, 'link')} vanished and {new} {'is' if new == 1 else 'are'} new."
 
 
 def _no_link_in_both(case, value):
@@ -316,14 +344,14 @@ def _both_ways(case, value):
     for name, part in zip(("train", "test"), value):
         lone = sum(edge[::-1] not in _edges(part) for edge in _edges(part))
         if lone:
-            return f"{lone} edges in {name} lack their reverse there."
+            return f"{_number(lone, 'edge')} in {name} {'lacks its' if lone == 1 else 'lack their'} reverse there."
     return None
 
 
 def _right_share(case, value):
     wanted = round(case.args[1] * len(_links(case.args[0])))
     given = len(_links(value[1]))
-    return None if given == wanted else f"{given} links are hidden; expected {wanted}."
+    return None if given == wanted else f"{given} of the links {'is' if given == 1 else 'are'} hidden; expected {wanted}."
 
 
 def _with_seed(shift):

@@ -140,6 +140,34 @@ def _(h, edge_index, W_self, W_neigh, b):
     return message_passing.message_round(h, edge_index, W_self, W_neigh, torch.zeros_like(b))
 
 
+@message_round.misconception("back to the sender", "Each message is made by v, and added to v itself. M_{v->u} goes into "
+                             "the inbox of u: on the path 0 -> 1 -> 2, what does node 2 get from you?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T + b, v, len(h)))
+
+
+@message_round.misconception("no self message", "The self message is missing. A node that nobody writes to becomes 0 in "
+                             "your round: what of its own should it keep?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h)))
+
+
+@message_round.misconception("a self message with each message", "The self message came once with every message. How "
+                             "often does M_self stand in the total, and is it inside or outside of the sum over N(u)?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(message_passing.aggregate(h[v] @ W_neigh.T + b + h[u] @ W_self.T, u, len(h)))
+
+
+@message_round.misconception("bias in the self message, too", "The bias came once too often: node 5 of the notebook's "
+                             "picture gets one, and hears nobody. Which of the two kinds of message carries b?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + b + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h)))
+
+
 @message_round.right
 def _(h, edge_index, W_self, W_neigh, b):
     rows = []
@@ -213,6 +241,16 @@ def _(h, edge_index, W_self, W_neigh, b, K):
 @run_rounds.misconception("K + 2 rounds", "You made one round too many. k runs over 0, 1, ..., K: count the values.")
 def _(h, edge_index, W_self, W_neigh, b, K):
     return message_passing.run_rounds(h, edge_index, W_self, W_neigh, b, K + 1)
+
+
+@run_rounds.misconception("self message from the start", "Every round made the self message from h^(0), and the others "
+                          "from the newest h. Which h stands in each of the two in round k?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    v, u = edge_index
+    M_self = h @ W_self.T
+    for _ in range(K + 1):
+        h = relu(M_self + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h)))
+    return h
 
 
 @run_rounds.right
@@ -298,6 +336,19 @@ def _(h, A, W_self, W_neigh, b):
     return message_passing.dense_round(h, A, W_self, W_neigh, b, sigma=lambda M: M)
 
 
+@dense_round.misconception("bias by the out-degree", "Your bias comes once for each edge that leaves a node. It belongs "
+                           "to the messages that arrive: which sum of A counts those, the one over rows or the one over "
+                           "columns?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T + A.sum(1)[:, None] * b)
+
+
+@dense_round.misconception("sigma on each message", "You applied sigma to each message, and again to the total. How often "
+                           "does it stand in Algorithm 4, and what does it see there?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ relu(h @ W_neigh.T + b))
+
+
 @dense_round.right
 def _(h, A, W_self, W_neigh, b):
     return relu(h @ W_self.T + A.T @ h @ W_neigh.T + A.sum(0)[:, None] * b)
@@ -319,8 +370,10 @@ def _scored(generator):
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index,
                    normal(num_edges, generator=generator), normal(d_out, d_in, generator=generator))
         if num_edges > 20:
-            # One inbox far above another: subtracting one number everywhere does not save both.
-            large = 300.0 * (edge_index[1] % 2) - 150 + normal(num_edges, generator=generator)
+            # Even nodes have scores near -150 alone in their inbox, odd nodes both kinds: no one number for the whole graph
+            # makes all of them fit for exp, nor does the mean of an inbox, or the score that happens to come last.
+            high = (edge_index[1] % 2) * (torch.arange(num_edges) % 2)
+            large = 300.0 * high - 150 + normal(num_edges, generator=generator)
             yield Case(f"{label}, with scores of 150 and -150", normal(num_nodes, d_in, generator=generator), edge_index,
                        large, normal(d_out, d_in, generator=generator))
 
@@ -406,6 +459,55 @@ def _(h, edge_index, scores, W):
 def _(h, edge_index, scores, W):
     v, u = edge_index
     return message_passing.aggregate((h @ W.T)[v], u, len(h), "mean")
+
+
+@attention_round.misconception("shifted, not divided", "You subtracted the largest score of each inbox, and the weights "
+                               "are not yet a softmax: the largest of them is 1, so what do they sum to?")
+def _(h, edge_index, scores, W):
+    u = edge_index[1]
+    return _weighted(h, edge_index, torch.exp(scores - message_passing.aggregate(scores, u, len(h), "max")[u]), W)
+
+
+@attention_round.misconception("0 / 0 in an empty inbox", "Nodes that hear nothing are NaN: there you divided by an empty "
+                               "sum. What are the weights for, the nodes or the edges, and how many has such a node?")
+def _(h, edge_index, scores, W):
+    u = edge_index[1]
+    weights = torch.exp(scores - message_passing.aggregate(scores, u, len(h), "max")[u])
+    return _weighted(h, edge_index, weights, W) / message_passing.aggregate(weights, u, len(h))[:, None]
+
+
+@attention_round.misconception("shifted by the mean", "You subtracted the mean of each inbox. Where one score is near 150 "
+                               "and the rest near -150, the mean leaves a number that exp cannot hold. Which number "
+                               "leaves none above 0?")
+def _(h, edge_index, scores, W):
+    u = edge_index[1]
+    weights = torch.exp(scores - message_passing.aggregate(scores, u, len(h), "mean")[u])
+    return _weighted(h, edge_index, weights / message_passing.aggregate(weights, u, len(h))[u], W)
+
+
+@attention_round.misconception("shifted by some score", "You subtracted one score of each inbox, whichever came last. In "
+                               "shift[u] = scores a node that stands several times in u keeps one of them. Where that one "
+                               "is -150, what is left of 150?")
+def _(h, edge_index, scores, W):
+    u = edge_index[1]
+    shift = scores.new_zeros(len(h))
+    for edge, node in enumerate(u.tolist()):
+        shift[node] = scores[edge]
+    weights = torch.exp(scores - shift[u])
+    return _weighted(h, edge_index, weights / message_passing.aggregate(weights, u, len(h))[u], W)
+
+
+@attention_round.misconception("scores clamped", "You clamped the scores. Two that are too large then become equal, and "
+                               "so do two that are too small. What can be done to the scores of an inbox that keeps "
+                               "their differences?")
+def _(h, edge_index, scores, W):
+    return message_passing.attention_round(h, edge_index, scores.clamp(-80, 80), W)
+
+
+@attention_round.misconception("an activation at the end", "Your answer has no negative entry: there is a ReLU at its "
+                               "end. Does the formula have one?")
+def _(h, edge_index, scores, W):
+    return relu(message_passing.attention_round(h, edge_index, scores, W))
 
 
 @attention_round.right
