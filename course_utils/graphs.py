@@ -146,6 +146,23 @@ def hop_distances(A: Tensor) -> Tensor:
     return distance
 
 
+def has_ring(A: Tensor) -> Tensor:
+    """Whether an undirected graph contains a ring: A (..., num_nodes, num_nodes) -> (...) of bool.
+
+    Loose ends, nodes with one link, are taken away until there are none. Links that are left then hold a ring. The
+    leading dimensions are graphs of equal size, padded with isolated nodes. Raises ValueError where A has directions
+    or an edge from a node to itself.
+    """
+    links = A != 0
+    if not torch.equal(links, links.mT) or links.diagonal(dim1=-2, dim2=-1).any():
+        raise ValueError("A is not symmetric, or its diagonal is not 0; expected an undirected graph without self loops. "
+                         "graphs.both_directions(edge_index) adds the reverse of each edge.")
+    for _ in range(A.shape[-1]):  # each time takes one link at least from a loose end
+        keep = links.sum(-1) > 1
+        links = links & keep[..., :, None] & keep[..., None, :]
+    return links.flatten(-2).any(-1)
+
+
 def split_links(edge_index: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Hide a random part of an undirected graph's links: (train, test), each with both directions of its links.
 

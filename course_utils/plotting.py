@@ -233,6 +233,11 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
     return picture(draw, alt, width, height)
 
 
+def in_words(values: Mapping[str, Sequence[float]]) -> str:
+    """The means that `bars` writes out, for its alt text: "one: 30%; two: 90%."."""
+    return "; ".join(f"{name}: {np.mean(v):.0%}" for name, v in values.items()) + "."
+
+
 def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabel: str, ylabel: str, percent: bool = False,
           title: str = "", width: float = 6.8, height: float = 4.0) -> Picture:
     """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range."""

@@ -81,6 +81,26 @@ def test_hop_distances_of_padded_graphs_at_once():
     assert torch.equal(graphs.hop_distances(both), torch.stack([graphs.hop_distances(path), graphs.hop_distances(path.T)]))
 
 
+@given(directed())
+def test_has_ring_is_networkx_s(graph):
+    edge_index, n = graph
+    links = graphs.both_directions(edge_index)
+    network = nx.Graph(links.T.tolist())
+    network.add_nodes_from(range(n))
+    assert graphs.has_ring(graphs.to_adjacency(links, n)).item() is not nx.is_forest(network)
+
+
+def test_has_ring_of_padded_graphs_at_once():
+    path = graphs.both_directions(torch.stack([torch.arange(6), torch.arange(1, 7)]))
+    ring_with_a_tail = torch.cat([path, torch.tensor([[0, 3], [3, 0]])], dim=1)
+    both = torch.stack([graphs.to_adjacency(links, 9) for links in (path, ring_with_a_tail)])
+    assert graphs.has_ring(both).tolist() == [False, True]
+    assert graphs.has_ring(both[:, None]).shape == (2, 1) and not graphs.has_ring(torch.zeros(0, 0))
+    for A in (both + torch.eye(9), both.triu()):
+        with pytest.raises(ValueError, match="expected an undirected graph without self loops"):
+            graphs.has_ring(A)
+
+
 def test_batch_graphs_keeps_graphs_apart():
     one = graphs.Graph(torch.tensor([[0], [1]]), 2, h=torch.ones(2, 3), y=torch.tensor(1))
     two = graphs.Graph(torch.tensor([[2, 0], [0, 1]]), 3, h=torch.zeros(3, 3), y=torch.tensor(0))

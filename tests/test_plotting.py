@@ -59,6 +59,10 @@ def test_the_same_figure_is_the_same_svg():
     assert next(figures()).html == next(figures()).html
 
 
+def test_bars_in_words():
+    assert plotting.in_words({"one": [0.2, 0.4], "two": [0.9]}) == "one: 30%; two: 90%."
+
+
 def test_a_row_has_the_alt_text_of_all():
     one, two, *_ = figures()
     assert plotting.row(one, two).alt == f"{one.alt} {two.alt}"
