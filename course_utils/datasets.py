@@ -83,6 +83,20 @@ def karate_club() -> Graph:
     )
 
 
+def graph_atlas() -> list[Graph]:
+    """All graphs of 1 to 7 nodes, one of each kind up to renumbering: 1,252, ordered by nodes, then links.
+
+    Source: Read and Wilson, "An atlas of graphs" (1998), from networkx; nothing is known of a node but its links.
+    """
+    import networkx
+
+    found = []
+    for graph in networkx.graph_atlas_g()[1:]:  # the first has no node
+        links = torch.tensor(list(graph.edges), dtype=torch.int64).reshape(-1, 2)
+        found.append(Graph(torch.cat([links, links.flip(1)]).T.contiguous(), len(graph)))
+    return found
+
+
 def fly_connectome(side: str) -> Graph:
     """The mushroom body of a fly larva's brain, side "left" (209 neurons) or "right" (213).
 

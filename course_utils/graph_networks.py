@@ -6,7 +6,7 @@
     x_u, h_u              row u of h, before and after a layer
 
 Three layers, from the narrowest form to the widest: `GCNLayer` (convolutional), `GATLayer` (attentional), `MPNNLayer`
-(general). Each maps h (num_nodes, d_in) to (num_nodes, d_out); in the first two h may be a sparse tensor.
+(general); `TwoWayLayer` makes one of two. Each maps h (num_nodes, d_in) to (num_nodes, d_out); in the first two h may be a sparse tensor.
 """
 
 from __future__ import annotations
@@ -134,6 +134,21 @@ class MPNNLayer(nn.Module):
     def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
         m = aggregate(self.psi(h, edge_index, edge_attr), edge_index[1], len(h), self.reduce)
         return self.phi(torch.cat([h, m], dim=1))
+
+
+class TwoWayLayer(nn.Module):
+    """h_u' = one layer over the edges + another over their reverses: both directions are heard, and told apart.
+
+    layer makes each of the two from the widths. Source: Rossi et al., "Edge directionality improves learning on
+    heterophilic graphs" (2023).
+    """
+
+    def __init__(self, layer: Callable[[int, int], nn.Module], d_in: int, d_out: int):
+        super().__init__()
+        self.along, self.against = layer(d_in, d_out), layer(d_in, d_out)
+
+    def forward(self, h: Tensor, edge_index: Tensor) -> Tensor:
+        return self.along(h, edge_index) + self.against(h, edge_index.flip(0))
 
 
 def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum") -> Tensor:

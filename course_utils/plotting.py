@@ -80,15 +80,20 @@ def row(*pictures: Picture) -> Picture:
 
 
 def layout(edge_index: Tensor, num_nodes: int) -> Tensor:
-    """Positions for drawing a graph: (num_nodes, 2) in 0..1, the same every time."""
+    """Positions for drawing a graph: (num_nodes, 2) in 0..1, the same every time; components stand side by side."""
     import networkx as nx
 
     graph = nx.Graph()
     graph.add_nodes_from(range(num_nodes))
     graph.add_edges_from(edge_index.T.tolist())
-    start = nx.kamada_kawai_layout(graph) if nx.is_connected(graph) else None
-    found = start or nx.spring_layout(graph, seed=0, iterations=200)
-    xy = np.array([found[i] for i in range(num_nodes)])
+    xy, right = np.zeros((num_nodes, 2)), 0.0
+    for part in nx.connected_components(graph):
+        part = sorted(part)
+        found = nx.kamada_kawai_layout(graph.subgraph(part))
+        at = len(part) ** 0.5 * np.array([found[i] for i in part])  # about the same area for each node
+        at[:, 1] -= (at[:, 1].min() + at[:, 1].max()) / 2
+        xy[part] = at + [right - at[:, 0].min(), 0]
+        right = xy[part, 0].max() + 0.8
     span = np.maximum(xy.max(0) - xy.min(0), 1e-9)
     return torch.tensor((xy - xy.min(0)) / span, dtype=torch.float32)
 
@@ -239,16 +244,24 @@ def in_words(values: Mapping[str, Sequence[float]]) -> str:
 
 
 def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabel: str, ylabel: str, percent: bool = False,
-          title: str = "", width: float = 6.8, height: float = 4.0) -> Picture:
-    """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range."""
+          title: str = "", marks: Mapping[str, tuple[float, float]] | None = None, limits: tuple[float, float] | None = None,
+          width: float = 6.8, height: float = 4.0) -> Picture:
+    """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range.
+
+    ``marks`` rings a point of a series, by its name; ``limits`` are those of the vertical axis.
+    """
 
     def draw(ax):
+        if limits:
+            ax.set_ylim(*limits)
         ends = []
         for k, (name, values) in enumerate(series.items()):
             y = np.asarray(values, dtype=float).reshape(len(x), -1)
             ax.plot(x, y.mean(1), marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k])
             if y.shape[1] > 1:
                 ax.fill_between(x, y.min(1), y.max(1), color=COLOURS[k], alpha=0.2, lw=0)
+            if marks and name in marks:
+                ax.plot(*marks[name], MARKERS[k], markersize=15, markerfacecolor=COLOURS[k], markeredgecolor=_INK, markeredgewidth=2)
             ends.append((y[-1].mean(), name, COLOURS[k]))
         low, high = ax.get_ylim()
         # Names that would overlap are pushed apart.
@@ -260,5 +273,26 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabe
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=x)
         if percent:
             ax.yaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
+
+    return picture(draw, alt, width, height)
+
+
+def scatter(points: Tensor, groups: Sequence[int], alt: str, *, title: str = "", group_names: Sequence[str] = (),
+            lim: float | None = None, size: float = 8, width: float = 3.0, height: float = 3.0) -> Picture:
+    """Points (count, 2) on axes from -lim to lim, by default the farthest just inside, each in its group's colour and shape;
+    groups that are named have a legend."""
+    lim = lim or 1.1 * points.abs().max().item()
+
+    def draw(ax):
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.axvline(0, color=GREY, lw=0.8)
+        for k in sorted(set(map(int, groups))):
+            members = points[torch.as_tensor(groups) == k].numpy()
+            ax.plot(*members.T, MARKERS[k], color=COLOURS[k], markersize=size, lw=0, alpha=0.8,
+                    label=group_names[k] if group_names else None)
+        if group_names:
+            ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(group_names), handletextpad=0.2)
+        ax.spines[["bottom", "left"]].set_visible(False)
+        ax.set(title=title, xlim=(-lim, lim), ylim=(-lim, lim), aspect="equal", xticks=[], yticks=[])
 
     return picture(draw, alt, width, height)

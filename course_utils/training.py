@@ -11,12 +11,14 @@ from tqdm.auto import tqdm
 
 
 def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 0.01, weight_decay: float = 0.0,
-        bar: bool = True, cosine: bool = False, after: Callable[[int], None] | None = None) -> list[float]:
+        bar: bool = True, cosine: bool = False, clip: float | None = None,
+        after: Callable[[int], None] | None = None) -> list[float]:
     """Minimise ``loss()`` over the parameters with Adam, in place; returns the loss before each step.
 
-    ``cosine`` lets the learning rate fall to 0 along half a cosine; ``after(step)`` is called behind each step, the first
-    being 1. Raises FloatingPointError, with the step, where the loss is no longer finite.
+    ``cosine`` lets the learning rate fall to 0 along half a cosine; ``clip`` shortens a gradient to that length, over all
+    parameters; ``after(step)`` is called behind each step, the first being 1. Raises FloatingPointError, with the step, where the loss is no longer finite.
     """
+    parameters = list(parameters)
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if cosine else None
     history = []
@@ -27,6 +29,8 @@ def fit(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr
             if not torch.isfinite(value):
                 raise FloatingPointError(f"the loss is {value.item()} at step {step}; a smaller lr than {lr} may help.")
             value.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(parameters, clip)
             optimizer.step()
             if schedule:
                 schedule.step()
@@ -69,14 +73,16 @@ def minibatches(count: int, size: int, generator: torch.Generator | None = None)
         yield from torch.randperm(count, generator=generator)[:count - count % size].split(size)
 
 
-def fit_classifier(model: torch.nn.Module, features: Tensor, y: Tensor, steps: int = 300, balanced: bool = False,
-                   **options) -> list[float]:
-    """`fit` the model's cross-entropy on features (num_samples, ...), y (num_samples,).
+def fit_classifier(model: torch.nn.Module, inputs: Tensor | tuple[Tensor, ...], y: Tensor, steps: int = 300,
+                   balanced: bool = False, **options) -> list[float]:
+    """`fit` the cross-entropy of model(inputs), or of model(*inputs), with logits (num_samples, classes), y (num_samples,).
 
     ``balanced`` gives every class the same total weight, however many samples it has.
     """
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+
     def loss():
-        logits = model(features)
+        logits = model(*inputs)
         count = torch.bincount(y, minlength=logits.shape[1])
         return F.cross_entropy(logits, y, weight=len(y) / count / (count > 0).sum() if balanced else None)
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 import ipywidgets
 import torch
 from torch import Tensor
 
-from . import graphs, message_passing, plotting
+from . import fly, graph_networks, graphs, message_passing, plotting
 from .graph_view import GraphView
 
 
-def explore(render: Callable[..., plotting.Picture], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Controls above the figure ``render(**values)`` makes of their values. What was drawn once is kept."""
+def explore(render: Callable[..., plotting.Picture], busy: str = "", **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Controls above the figure ``render(**values)`` makes of their values. What was drawn once is kept.
+
+    ``busy`` is what is to be read while a figure takes its time.
+    """
     render = functools.cache(render)
     shown = ipywidgets.HTML()
 
     def update(change=None):
+        if busy:
+            shown.value = f'<div role="status" style="font-size:18px">{escape(busy)}</div><div style="opacity:.35">{shown.value}</div>'
         shown.value = render(**{name: control.value for name, control in controls.items()}).html
 
     for control in controls.values():
@@ -68,6 +73,94 @@ def _squares(A: Tensor) -> str:
     return (f'<svg viewBox="-.1 -.1 {n + .2} {n + .2}" role="img" aria-label="Its adjacency matrix under this numbering." '
             f'style="width:240px;max-width:100%"><g fill="{plotting.COLOURS[0]}">{squares}</g><rect width="{n}" height="{n}" '
             f'fill="none" stroke="{plotting.GREY}" stroke-width=".1"/></svg>')
+
+
+def choice(description: str, options: Sequence[str]) -> ipywidgets.ToggleButtons:
+    """Buttons of which one is down, the first at the start."""
+    return ipywidgets.ToggleButtons(options=options, description=description, style={"button_width": "auto", "description_width": "initial"})
+
+
+def retrain() -> ipywidgets.VBox:
+    """The fly's task (`fly`): choose layer, direction and depth, and a network is trained, in about a second, and marked on
+    the recorded curves of five seeds."""
+    rounds = slider("rounds", fly.ROUNDS[0], fly.ROUNDS[-1], 1)
+    rounds.continuous_update = False  # or a drag would train at every number that it passes
+
+    def render(layer, direction, rounds):
+        scores = dict(zip(("left, trained on", "right, new"), fly.train(layer, direction, rounds)))
+        curves = {name: fly.curve(layer, direction, name.split(",")[0]) for name in scores}
+        said = ", ".join(f"{name.split(',')[0]} {score:.0%}" for name, score in scores.items())
+        return plotting.lines(
+            fly.ROUNDS, curves | {"blind guess": [0.25] * len(fly.ROUNDS)}, xlabel="rounds", ylabel="balanced accuracy",
+            percent=True, limits=(0.15, 1.04), marks={name: (rounds, score) for name, score in scores.items()},
+            title=f"{rounds} round{'s' if rounds != 1 else ''}, just trained: {said}", width=7.6,
+            alt=f"Just trained: {layer}, {direction}, {rounds} rounds: {said}. Behind it the recorded curves of five seeds.")
+
+    return explore(render, "training ...", layer=choice("layer", list(fly.LAYERS)), direction=choice("messages from", fly.DIRECTIONS),
+                   rounds=rounds)
+
+
+def smoothing(edge_index: Tensor, start: Tensor, groups: Tensor, group_names: Sequence[str], rounds: int = 40) -> ipywidgets.VBox:
+    """Two features a node, start (num_nodes, 2), after each of so many rounds of Kipf's sum without weights, by a slider."""
+    def render(k):
+        return smoothed(edge_index, start, groups, k, group_names, width=5.4, height=5.0)
+
+    return explore(render, k=slider("rounds", 0, rounds, 0))
+
+
+def smoothed(edge_index: Tensor, start: Tensor, groups: Tensor, k: int, group_names: Sequence[str] = (), **size) -> plotting.Picture:
+    """One picture of `smoothing`."""
+    h = start
+    for _ in range(k):
+        h = graph_networks.weighted_sum(h, *graph_networks.gcn_norm(edge_index, len(h)))
+    reach = h.norm(dim=1).max()
+    enlarged = "" if k == 0 else f", enlarged {start.norm(dim=1).max() / reach:.1f} times"
+    return plotting.scatter(h, groups, title=f"{k} round{'s' if k != 1 else ''}{enlarged}", group_names=group_names, **size,
+                            alt=f"The two features of each node after {k} rounds; the farthest is {reach:.2f} from 0.")
+
+
+def coloured_pairs(pairs: Sequence[tuple[graphs.Graph, graphs.Graph]], rounds: int = 4) -> ipywidgets.VBox:
+    """Two graphs side by side, coloured round by round (`graph_networks.wl_colours`): a slider for the pair, one for the round."""
+    which, k = slider("pair", 1, len(pairs), 1), slider("rounds", 0, rounds, 0)
+    said, views = ipywidgets.HTML(), ipywidgets.HBox(layout={"flex_flow": "row wrap", "grid_gap": "24px"})
+
+    def show_pair(change=None):
+        views.children = [GraphView(g.edge_index, plotting.layout(g.edge_index, g.num_nodes), directed=False, aspect=0.8,
+                                    layout={"width": "340px"}, alt=f"The {side} graph; nodes of one colour are told apart by no message.")
+                          for side, g in zip(("left", "right"), pairs[which.value - 1])]
+        show_round()
+
+    def show_round(change=None):
+        pair = pairs[which.value - 1]
+        colours = _common_colours(pair, k.value)
+        for view, colour in zip(views.children, colours):
+            view.groups = colour
+        same = "the same, equally often" if torch.equal(*(colour.sort().values for colour in colours)) else "different"
+        said.value = (f'<div role="status" style="font-size:18px">Colours after {k.value} round{"s" if k.value != 1 else ""}: {same}. '
+                      "Triangles: <b>{}</b> and <b>{}</b>.</div>".format(*map(_triangles, pair)))
+
+    which.observe(show_pair, "value")
+    k.observe(show_round, "value")
+    show_pair()
+    return ipywidgets.VBox([ipywidgets.HBox([which, k], layout={"flex_flow": "row wrap"}), views, said])
+
+
+def coloured(pair: tuple[graphs.Graph, graphs.Graph], rounds: int = 4) -> plotting.Picture:
+    """One picture of `coloured_pairs`."""
+    return plotting.row(*[plotting.graph(g.edge_index, plotting.layout(g.edge_index, g.num_nodes), groups=colour, width=2.3, height=2.3,
+                                         alt=f"{g.num_nodes} nodes, {g.num_edges // 2} links, {len(colour.unique())} colours, "
+                                             f"{_triangles(g)} triangles.")
+                          for g, colour in zip(pair, _common_colours(pair, rounds))])
+
+
+def _common_colours(pair: Sequence[graphs.Graph], rounds: int) -> Sequence[Tensor]:
+    both = graphs.batch_graphs(pair)
+    return graph_networks.wl_colours(both.edge_index, both.num_nodes, rounds)[-1].split([g.num_nodes for g in pair])
+
+
+def _triangles(g: graphs.Graph) -> int:
+    A = graphs.to_adjacency(g.edge_index, g.num_nodes)
+    return int((A @ A @ A).trace()) // 6
 
 
 _WEIGHT_SELF, _WEIGHT_NEIGH, _BIAS = 0.5, 1.0, 0.25

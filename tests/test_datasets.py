@@ -246,6 +246,15 @@ def dihedral(a, b, c, d):
     return torch.rad2deg(torch.atan2((torch.linalg.cross(n1, n2) * axis).sum(1), (n1 * n2).sum(1)))
 
 
+def test_the_atlas_holds_every_graph_of_up_to_seven_nodes_once():
+    atlas = datasets.graph_atlas()
+    sizes = torch.tensor([g.num_nodes for g in atlas])
+    assert torch.bincount(sizes).tolist() == [0, 1, 2, 4, 11, 34, 156, 1044]  # how many there are: OEIS A000088
+    for g in atlas[::50]:
+        A = graphs.to_adjacency(g.edge_index, g.num_nodes)
+        assert torch.equal(A, A.T) and A.max() <= 1 and not A.diagonal().any()
+
+
 def test_lysozyme_is_a_protein():
     protein = datasets.lysozyme()
     x = protein.x

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networkx.generators.atlas import graph_atlas_g
 from test_graphs import directed
-from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.nn import DirGNNConv, GATConv, GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm as pyg_norm
 
 from course_utils import graph_networks, graphs, message_passing
@@ -53,6 +53,17 @@ def test_gat_layer_is_gatconv(heads):
     theirs.att_dst, theirs.att_src = (torch.nn.Parameter(a[None]) for a in (ours.a_u, ours.a_v))
     torch.nn.init.normal_(ours.b)
     torch.testing.assert_close(ours(h, edge_index), theirs(h, edge_index), rtol=1e-5, atol=1e-5)
+
+
+def test_two_way_layer_is_the_sum_of_both_directions():
+    edge_index = torch.tensor([[0, 1, 2, 3, 3], [1, 2, 0, 0, 1]])
+    ours = graph_networks.TwoWayLayer(graph_networks.GCNLayer, 4, 3)
+    theirs = DirGNNConv(GCNConv(4, 3), alpha=0.5, root_weight=False)
+    for conv, layer in ((theirs.conv_in, ours.along), (theirs.conv_out, ours.against)):
+        conv.load_state_dict({"lin.weight": layer.W.weight, "bias": layer.b})
+        conv.add_self_loops = True  # which DirGNNConv turns off
+    h = torch.randn(4, 4)
+    torch.testing.assert_close(ours(h, edge_index), 2 * theirs(h, edge_index))  # theirs is the mean of the two
 
 
 def test_the_first_product_of_a_pair_may_be_made_at_the_nodes():

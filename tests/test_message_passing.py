@@ -176,3 +176,9 @@ def test_no_node_at_all():
     none, h = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0, 3)
     assert message_passing.message_round(h, none, *weights()).shape == (0, 4)
     assert message_passing.attention_round(h, none, torch.zeros(0), torch.randn(4, 3)).shape == (0, 4)
+
+
+def test_receptive_field_is_one_row_of_all():
+    edge_index = torch.tensor([[0, 1, 2, 4], [1, 2, 3, 3]])
+    assert message_passing.receptive_field(edge_index, 5, 3, 2).tolist() == [False, True, True, True, True]
+    assert message_passing.receptive_field(edge_index, 5, 3, 0).nonzero().flatten().tolist() == [3]

@@ -17,9 +17,10 @@ import torch
 from nbclient import NotebookClient
 from nbconvert import SlidesExporter
 
-from course_utils import datasets, graphs, message_passing, training
+from course_utils import datasets, graph_networks, graphs, message_passing, symmetry, training
 from course_utils.cli import main
 from course_utils.exercises import of_notebook
+from course_utils.exercises.declare import SameWeightedEdges
 
 ROOT = Path(__file__).parents[1]
 MASTERS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
@@ -88,6 +89,38 @@ CLAIMS = {
         "about 75 %": "percent(accuracy[2]) in range(72, 79)",
         "After that little is gained": "max(percent(accuracy[3]), percent(accuracy[4])) < percent(accuracy[2]) + 9",
     },
+    "03_graph_networks": {
+        "Five points, no more.": "round(training.balanced_accuracy(logits, right.y), 2) in (0.79, 0.80, 0.81)",  # 75 % in notebook 2
+        "One round, told apart, finds 92 %": "percent(by_direction['both, told apart'][1]) == 92",
+        "More rounds add next to nothing.": "max(map(percent, by_direction['both, told apart'])) < 96",
+        "the two directions are worth no more than incoming edges alone":
+            "max(map(percent, by_direction['both, mixed'])) <= max(map(percent, by_direction['in-edges'])) + 2",
+        "On the left it makes no mistake from two rounds on": "min(map(percent, kipf['left side'][2:])) >= 99",
+        "from 69 % after one to 31 % after six": "[percent(kipf['right side'][k]) for k in (1, 6)] == [69, 31]",
+        "an output neuron speaks to 2 others on the left, to 8 on the right": "speaks == [2, 8]",
+        "Over 90 % on the new side": "min(on_right for _, on_right in constant) > 0.9",
+        "Attention is blind.": "set(map(percent, by_layer['attention'])) == {25} and (heard_by_attention - heard_by_attention[0]).abs().max() < 1e-5",
+        "give it the degrees as features, and it learns this task, too": "with_degrees > 0.8",
+        "After three rounds there is hardly anybody left to hear of": "reached[3] > 0.95 * reached[5]",
+        "After two rounds the two camps have drawn apart": "separable(0) < 0.75 and separable(2) > 0.9",
+        "all points lie on one ray": "(lambda s: s[0] ** 2 / (s ** 2).sum())(torch.linalg.svdvals(smooth(40))) > 0.98",
+        "Who is where on it, $\\sqrt{d_u}$ says": "(torch.linalg.svd(smooth(40))[0][:, 0] @ root_d / root_d.norm()).abs() > 0.98",
+        "the largest eigenvalue of $\\hat{\\mathbf A}$ is 1": "abs(eigenvalues[-1] - 1) < 1e-5 and eigenvalues[-2] < 0.95 and eigenvalues[0] > -0.95",
+        "At the start two members stand at right angles": "all(abs(a[0].mean() - 90) < 2 for a in alike.values())",
+        "they are two or three degrees apart": "2 < alike['Kipf'][16].mean() < 3 and alike['attention'][16].mean() < 3",
+        "about 80 degrees are left after four rounds": "75 < alike['Kipf, h + layer(h)'][4].mean() < 85",
+        "does not end it": "alike['Kipf, h + layer(h)'][16].mean() < 30",
+        "1,252 graphs make 783,126 pairs": "len(atlas) == 1252 and 1252 * 1251 // 2 == 783126",
+        "Each of the 26 pairs differs in its number of triangles": "len(pairs) == 26 and all(triangles(a) != triangles(b) for a, b in pairs)",
+        "The first pair is a ring of six and two triangles":
+            "[(g.num_nodes, g.num_edges, triangles(g)) for g in pairs[0]] == [(6, 12, 0), (6, 12, 2)]",
+        "What differs on the pairs is rounding": "max(difference(layer, pair, 1) for layer in fly.LAYERS.values() for pair in pairs) < 1e-12",
+        "other networks do tell other graphs apart": "min(difference(fly.LAYERS[name], control, 1) for name in ('Kipf', 'general')) > 1e-6",
+        "tells no two graphs of equal size apart": "max(difference(fly.LAYERS['attention'], (a, b), 1) for a, b in zip(atlas[-30:], atlas[-29:])) < 1e-12",
+        "that tells all 26 pairs apart": "all(marked(a) != marked(b) for a, b in pairs)",
+        "half of its edges join neurons of different classes":
+            "round((left.y[left.edge_index[0]] != left.y[left.edge_index[1]]).double().mean().item(), 1) == 0.5",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -112,6 +145,47 @@ poked[0] += 1
 weights = torch.ones(1, 1), torch.ones(1, 1), torch.zeros(1)
 moved_by_K = [(message_passing.run_rounds(poked, path, *weights, K) != message_passing.run_rounds(calm, path, *weights, K))
               .flatten().nonzero().flatten().tolist() for K in range(5)]
+""",
+    "03_graph_networks": """
+speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]
+reached = message_passing.receptive_fields(left.edge_index, 209, 5).sum((1, 2))
+heard_by_attention = attention(same_features(left), left.edge_index)
+
+def degree_features(g):
+    return torch.log1p(torch.stack([graphs.degrees(e, g.num_nodes) for e in (g.edge_index, g.edge_index.flip(0))], dim=1).float())
+
+torch.manual_seed(0)
+net = graph_networks.GraphNetwork(graph_networks.GATLayer, 2, 16, 4, 2)
+training.fit_classifier(net, (degree_features(left), left.edge_index), left.y, steps=300, lr=0.02, balanced=True, bar=False)
+with_degrees = training.balanced_accuracy(net(degree_features(right), right.edge_index), right.y)
+
+edges, c = graph_networks.gcn_norm(club.edge_index, club.num_nodes)
+root_d = (graphs.degrees(club.edge_index, club.num_nodes) + 1).float().sqrt()
+eigenvalues = torch.linalg.eigvalsh(torch.zeros(34, 34).index_put(tuple(edges), c))
+
+def smooth(k):
+    h = start
+    for _ in range(k):
+        h = graph_networks.weighted_sum(h, edges, c)
+    return h
+
+def separable(k):
+    X = torch.cat([smooth(k), torch.ones(34, 1)], dim=1)
+    w = torch.linalg.lstsq(X, 2.0 * club.y[:, None] - 1).solution
+    return ((X @ w)[:, 0] > 0).eq(club.y == 1).double().mean()
+
+def triangles(g):
+    A = graphs.to_adjacency(g.edge_index, g.num_nodes)
+    return int((A @ A @ A).trace()) // 6
+
+def marked(g):
+    copies = graphs.batch_graphs([g] * g.num_nodes)
+    start = torch.eye(g.num_nodes, dtype=torch.int64).flatten()
+    two = graphs.batch_graphs([copies, graphs.batch_graphs([pairs_with[id(g)]] * g.num_nodes)])
+    own = graph_networks.wl_colours(two.edge_index, two.num_nodes, 7, torch.cat([start, start]))[-1, :len(start)]
+    return sorted(sorted(row) for row in own.reshape(g.num_nodes, -1).tolist())
+
+pairs_with = {id(a): b for pair in pairs for a, b in (pair, pair[::-1])}
 """,
 }
 
@@ -228,14 +302,18 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
     assert any(cell.source.startswith("### Discussion") for cell in cells), "there is no discussion question"
 
 
+COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
     cells = nbformat.read(path_of(name, "master", None), as_version=4).cells
     code = "\n".join(re.findall(r"```python\n(.*?)```", "\n".join(cell.source for cell in cells), flags=re.S))
     A = torch.tensor([[0, 1.0, 1], [0, 0, 1], [0, 0, 0]])
     h = torch.randn(3, 4)
-    names = {"torch": torch, "A": A, "num_nodes": 3, "h": h, "edge_index": graphs.to_edge_index(A), "in_channels": 4, "out_channels": 5}
-    assert code and name in ("01_graph_tasks", "02_message_passing"), f"compare the code of {name} with ours below"
+    names = {"torch": torch, "A": A, "num_nodes": 3, "h": h, "edge_index": graphs.to_edge_index(A), "in_channels": 4, "out_channels": 5,
+             "batch": torch.tensor([0, 0, 1])}
+    assert code and name in COMPARED, f"compare the code of {name} with ours below, and list it in COMPARED"
     exec(code, names)  # noqa: S102  our own notebook
     if name == "01_graph_tasks":
         assert torch.equal(names["edge_index"], graphs.to_edge_index(A))
@@ -245,6 +323,23 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         layer = names["layer"]
         ours = message_passing.message_round(h, names["edge_index"], layer.lin_root.weight, layer.lin_rel.weight, torch.zeros(5))
         torch.testing.assert_close(names["h_new"], ours)
+    if name == "03_graph_networks":
+        edges, c = graph_networks.gcn_norm(names["edge_index"], 3)
+        assert SameWeightedEdges().difference((names["edges"], names["c"]), (edges, c)) is None
+        gcn, gat = graph_networks.GCNLayer(4, 5), graph_networks.GATLayer(4, 5)
+        gcn.load_state_dict({"W.weight": names["gcn"].lin.weight, "b": names["gcn"].bias})
+        gat.load_state_dict({"W.weight": names["gat"].lin.weight, "a_u": names["gat"].att_dst[0], "a_v": names["gat"].att_src[0],
+                             "b": names["gat"].bias})
+        ours = torch.relu(gcn(h, names["edge_index"]))
+        torch.testing.assert_close(names["h_new"], ours)
+        torch.testing.assert_close(names["out"], graph_networks.readout(ours, names["batch"]))
+        torch.testing.assert_close(names["gat"](h, names["edge_index"]), gat(h, names["edge_index"]))
+    if name == "04_invariance_and_equivariance":
+        R, zero = names["R"], torch.zeros(3)
+        for kind in ("vector", "pseudovector"):
+            torch.testing.assert_close(h[:, :3] @ names[kind].T, symmetry.act(kind, R, zero, h[:, :3]))
+        torch.testing.assert_close(names["pseudoscalar"][0, 0] * h[:, 0], symmetry.act("pseudoscalar", R, zero, h[:, 0]))
+        assert torch.linalg.det(R) < 0
 
 
 @pytest.mark.parametrize("seed", range(2))

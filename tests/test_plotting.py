@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from course_utils import datasets, plotting, widgets
+from course_utils import datasets, graphs, plotting, widgets
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 
@@ -16,6 +16,8 @@ def figures():
     yield plotting.matrix(torch.eye(4), "The <identity> & more.", blocks=[("first", 1), ("rest", 3)])
     yield plotting.bars({"one": [0.2, 0.4], "two": [0.9]}, "Bars.", xlabel="share", blind=0.5)
     yield plotting.lines(range(3), {"up": [[0, 1], [1, 2], [2, 3]], "down": [2, 1, 0]}, "Lines.", xlabel="x", ylabel="y")
+    yield plotting.lines(range(2), {"up": [0, 1]}, "Lines with a mark.", xlabel="x", ylabel="y", marks={"up": (1, 0.5)}, limits=(0, 2))
+    yield plotting.scatter(torch.eye(2), [0, 1], "Two points.", group_names=["p", "q"])
     yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N", title="L")
 
 
@@ -121,3 +123,39 @@ def test_reach_follows_the_slider():
     before = shown.value
     controls.children[0].value = 3
     assert shown.value != before and "after 3 rounds." in shown.value
+
+
+def test_retraining_marks_what_was_trained_on_the_recorded_curves(monkeypatch):
+    trained = []
+    monkeypatch.setattr(widgets.fly, "train", lambda *choice: trained.append(choice) or (0.5, 0.75))
+    box = widgets.retrain()
+    controls, shown = box.children[0].children, box.children[1]
+    for control, value in zip(controls, ("general", "both, told apart", 3)):
+        control.value = value
+    assert trained == [("Kipf", "in-edges", 1), ("general", "in-edges", 1), ("general", "both, told apart", 1),
+                       ("general", "both, told apart", 3)]
+    assert "Just trained: general, both, told apart, 3 rounds: left 50%, right 75%." in shown.value and "training ..." not in shown.value
+    controls[0].value = "general"
+    controls[2].value = 1
+    assert len(trained) == 4, "what was trained once is kept"
+
+
+def test_smoothing_ends_with_the_roots_of_the_degrees():
+    club = datasets.karate_club()
+    h = torch.randn(club.num_nodes, 2)
+    box = widgets.smoothing(club.edge_index, h, club.y, ["one", "other"], rounds=3)
+    box.children[0].children[0].value = 3
+    assert "after 3 rounds" in box.children[1].value
+
+
+def test_coloured_pairs_show_the_same_colours_and_the_triangles():
+    hexagon = torch.stack([torch.arange(6), torch.arange(1, 7) % 6])
+    triangles = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 0, 4, 5, 3]])
+    star = torch.tensor([[0, 0, 0, 0, 0], [1, 2, 3, 4, 5]])
+    ring, two, spokes = (graphs.Graph(graphs.both_directions(edges), 6) for edges in (hexagon, triangles, star))
+    box = widgets.coloured_pairs([(ring, two), (ring, spokes)])
+    (which, k), views, said = box.children[0].children, box.children[1], box.children[2]
+    k.value = 4
+    assert "the same in both" in said.value and "Triangles: <b>0</b> and <b>2</b>" in said.value
+    which.value = 2
+    assert "different" in said.value and sorted(views.children[1].groups) != sorted(views.children[0].groups)

@@ -27,6 +27,14 @@ def test_the_rate_falls_along_half_a_cosine():
     torch.testing.assert_close(moved, expected, atol=1e-4, rtol=1e-3)
 
 
+def test_a_long_gradient_is_shortened(monkeypatch):
+    w, lengths = torch.zeros(4, requires_grad=True), []
+    training.fit([w], lambda: 100 * w.sum(), 3, bar=False, clip=1.5, after=lambda step: lengths.append(w.grad.norm().item()))
+    assert lengths == pytest.approx([1.5] * 3, rel=1e-4)
+    training.fit((p for p in [w]), lambda: 0.1 * w.sum(), 1, bar=False, clip=1.5, after=lambda step: lengths.append(w.grad.norm().item()))
+    assert lengths[-1] == pytest.approx(0.2)
+
+
 def test_the_best_weights_by_score_are_kept():
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(model.weight)
