@@ -7,6 +7,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
 from course_utils import symmetry
+from course_utils.microscope import check_equivariance
+from course_utils.systems import mystery
 
 double = torch.float64
 
@@ -132,3 +134,126 @@ def test_bad_input_is_explained():
         symmetry.act("vector", torch.zeros(3), b, R)
     with pytest.raises(ValueError, match=r"features has shape \(2, 6\); expected \(..., 7\)"):
         symmetry.yzx_to_xyz(torch.zeros(2, 6))
+
+
+# ------------------------------------------------------------------------------------- equivariance_error, classify
+
+YES, MOVES, NO = "invariant", "equivariant", "neither"
+TRUTH = {  # permutation, translation, rotation, reflection; by hand
+    "centroid": (YES, MOVES, MOVES, MOVES),
+    "radius": (YES, YES, YES, YES),
+    "offsets": (MOVES, YES, MOVES, MOVES),
+    "norms": (MOVES, NO, YES, YES),
+    "steps": (NO, YES, MOVES, MOVES),
+    "first_from_centroid": (NO, YES, YES, YES),
+    "heights": (MOVES, YES, NO, NO),
+    "highest": (YES, NO, NO, NO),
+    "nearest": (MOVES, YES, YES, YES),
+    "normals": (MOVES, YES, MOVES, NO),
+    "twist": (YES, YES, YES, NO),
+    "repelled": (MOVES, MOVES, MOVES, MOVES),
+    "nudged": (MOVES, MOVES, NO, NO),
+    "nearly_offsets": (MOVES, NO, MOVES, MOVES),
+    "scaled": (MOVES, YES, NO, NO),
+    "blocks": (YES, YES, NO, NO),
+}
+KIND = {"centroid": "position", "offsets": "vector", "steps": "vector", "normals": "pseudovector", "twist": "pseudoscalar",
+        "repelled": "position", "nudged": "position", "nearly_offsets": "vector", "scaled": "vector"}
+MYSTERIES = pytest.mark.parametrize("f", mystery.FUNCTIONS, ids=lambda f: f.__name__)
+
+
+def cloud(seed, n=6):
+    return torch.randn(n, 3, generator=generator(seed), dtype=double) + torch.tensor([1.0, -0.5, 2.0], dtype=double)
+
+
+@MYSTERIES
+def test_classify_says_what_is_true_of_every_mystery_function(f):
+    assert list(symmetry.classify(f)) == ["permutation", "translation", "rotation", "reflection"]
+    assert tuple(symmetry.classify(f).values()) == TRUTH[f.__name__]
+
+
+@MYSTERIES
+@pytest.mark.parametrize("seed", range(5))
+def test_the_truth_about_the_mystery_functions_on_other_data(f, seed):
+    """Motions written out once more, on clouds of other sizes, and violations far above rounding."""
+    x, words = cloud(seed, n=5 + seed), TRUTH[f.__name__]
+    p, R = torch.randperm(len(x), generator=generator(seed)), symmetry.random_rotation((), generator(seed + 9), double)
+    b, y = torch.tensor([0.7, -1.9, 1.3], dtype=double), f(x)
+    assert not torch.equal(p, torch.arange(len(x)))
+    mirror = R @ torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=double))
+    tried = [(x[p], y[p] if len(y.shape) and len(y) == len(x) else None), (x + b, y + b if y.shape[-1:] == (3,) else None)]
+    tried += [(torch.stack([M @ row for row in x]), torch.einsum("ij,...j->...i", M, y) if y.shape[-1:] == (3,) else None)
+              for M in (R, mirror)]
+    for word, (moved, expected) in zip(words, tried):
+        gaps = {YES: (f(moved) - y).abs().max() / y.abs().max()}
+        if expected is not None:
+            gaps[MOVES] = (f(moved) - expected).abs().max() / expected.abs().max()
+        for which, gap in gaps.items():
+            assert gap < 1e-12 if which == word else gap > 1e-5, (which, gap)
+
+
+@MYSTERIES
+def test_classify_agrees_with_the_microscope(f):
+    level = "node" if f(cloud(0)).shape[:1] == (6,) else "graph"
+    report = check_equivariance(f, "node position", f"{level} {KIND.get(f.__name__, 'scalar')}")
+    words = dict(zip(symmetry.MOTIONS, TRUTH[f.__name__]))
+    for name, word in words.items():
+        # Other kinds are none that classify has a word for: they keep or lose a sign.
+        pseudo = name == "reflection" and KIND.get(f.__name__, "").startswith("pseudo")
+        assert (report[name].verdict != "fails") == (pseudo or word != NO), (name, report)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, double])
+def test_mystery_functions_by_hand(dtype):
+    x = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 4, 0], [0, 0, 6], [8, 1, 4]], dtype=dtype)
+    by_hand = {"centroid": [2.0, 1, 2], "radius": 18.4 ** 0.5, "highest": 6.0, "first_from_centroid": 3.0,
+               "heights": [-2.0, -2, -2, 4, 2], "norms": [0.0, 2, 4, 6, 9], "nearest": [2.0, 2, 4, 6, 53 ** 0.5],
+               "blocks": (5 + 3 + 7 + 7 + 8) / 5}
+    for name, value in by_hand.items():
+        found = getattr(mystery, name)(x)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, torch.tensor(value, dtype=dtype))
+    assert mystery.offsets(x)[4].tolist() == [6, 0, 2] and mystery.repelled(x)[4].tolist() == [11, 1, 5]
+    assert mystery.steps(x)[[0, 4]].tolist() == [[2, 0, 0], [-8, -1, -4]]
+    assert mystery.scaled(x)[4].tolist() == pytest.approx([1, 0, 1 / 3])
+    assert mystery.normals(x)[0].tolist() == [0, 0, 8]  # (2, 0, 0) x (0, 4, 0)
+    torch.testing.assert_close(mystery.nudged(x) - mystery.repelled(x),
+                               torch.tensor([[0, 0, 0.001]], dtype=dtype) * mystery.radius(x) + 0 * x, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(mystery.nearly_offsets(x) - mystery.offsets(x),
+                               torch.tensor([[0.002, 0.001, 0.002]], dtype=dtype) + 0 * x,
+                               rtol=1e-3, atol=1e-6)
+    tetrahedron = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1.2, 0], [0, 0, 1.4]], dtype=dtype)
+    ways = [sorted((tetrahedron - u)[[i for i in range(4) if i != k]].tolist(), key=lambda way: sum(c * c for c in way))
+            for k, u in enumerate(tetrahedron)]
+    torch.testing.assert_close(mystery.twist(tetrahedron), torch.linalg.det(torch.tensor(ways, dtype=dtype)).mean())
+    with pytest.raises(ValueError, match="x has 3 points; expected 4 or more"):
+        mystery.twist(x[:3])
+
+
+def test_the_equivariance_error_by_hand():
+    x, b = torch.tensor([[1.0, 0, 0], [0, 2, 0], [3, 0, 1], [0, 0, -2]], dtype=double), torch.tensor([0, 0, 10.0], dtype=double)
+    R = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, -1]], dtype=double)  # x to y, y to -x, and z mirrored
+    error = symmetry.equivariance_error
+    assert error(mystery.centroid, "position", R, b, x).shape == ()
+    assert error(mystery.centroid, "position", R, b, x) == 0
+    # The centroid (1, 0.5, -0.25) turns to (-0.5, 1, 0.25); it also shifts by 10, which a vector would not.
+    assert error(mystery.centroid, "vector", R, b, x).item() == pytest.approx(10 / 1)
+    assert error(mystery.highest, "scalar", R, b, x).item() == pytest.approx((12 - 1) / 1)
+    assert error(mystery.twist, "pseudoscalar", R, b, x) == 0
+    assert error(mystery.twist, "scalar", R, b, x).item() == pytest.approx(2)
+
+
+@given(st.sampled_from(mystery.FUNCTIONS), st.integers(0, 1000))
+def test_the_equivariance_error_of_the_right_kind_is_rounding(f, seed):
+    R, b, x = symmetry.random_reflection((), generator(seed), double), torch.randn(3, dtype=double), cloud(seed)
+    error = symmetry.equivariance_error(f, KIND.get(f.__name__, "scalar"), R, b, x)
+    honest = all(word != NO for word in TRUTH[f.__name__][1:]) or f in (mystery.normals, mystery.twist)
+    assert error < 1e-10 if honest else error > 1e-6
+
+
+def test_classify_asks_for_invariance_first_and_of_every_shape():
+    assert set(symmetry.classify(lambda x: 0 * x).values()) == {YES}
+    assert set(symmetry.classify(lambda x: x).values()) == {MOVES}
+    assert symmetry.classify(lambda x: x[:, :, None] * x[:, None, :])["rotation"] == NO
+    assert symmetry.classify(lambda x: torch.cdist(x, x))["permutation"] == NO  # columns change places too
+    assert symmetry.classify(lambda x: x / 0)["translation"] == NO

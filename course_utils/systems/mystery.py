@@ -1,0 +1,104 @@
+"""Functions of a cloud of points x (n, 3), to find out how each behaves when the points are renumbered, shifted, turned or
+mirrored: by eye with `widgets.mystery`, and with `symmetry.classify`. Each says what it computes; the rest is to be found.
+
+They take any floating dtype. Three of them need neighbours, and raise ValueError where x has too few points.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def centroid(x: Tensor) -> Tensor:
+    """The mean of the points: (3,)."""
+    return x.mean(0)
+
+
+def radius(x: Tensor) -> Tensor:
+    """The root mean square distance from the centroid: ()."""
+    return offsets(x).square().sum(1).mean().sqrt()
+
+
+def offsets(x: Tensor) -> Tensor:
+    """The way from the centroid to each point: (n, 3)."""
+    return x - x.mean(0)
+
+
+def norms(x: Tensor) -> Tensor:
+    """The length |x_u| of each row: (n,)."""
+    return x.norm(dim=1)
+
+
+def steps(x: Tensor) -> Tensor:
+    """The way from each point to the next one in the list, from the last to the first: (n, 3)."""
+    return x.roll(-1, 0) - x
+
+
+def first_from_centroid(x: Tensor) -> Tensor:
+    """The distance of the first point from the centroid: ()."""
+    return offsets(x)[0].norm()
+
+
+def heights(x: Tensor) -> Tensor:
+    """How much higher than the centroid each point lies, along z: (n,)."""
+    return offsets(x)[:, 2]
+
+
+def highest(x: Tensor) -> Tensor:
+    """The largest z of all points: ()."""
+    return x[:, 2].max()
+
+
+def nearest(x: Tensor) -> Tensor:
+    """The distance from each point to its nearest neighbour: (n,)."""
+    return _to_nearest(x, 1)[:, 0].norm(dim=1)
+
+
+def normals(x: Tensor) -> Tensor:
+    """The cross product of the ways from each point to its nearest and second nearest neighbour: (n, 3)."""
+    first, second = _to_nearest(x, 2).unbind(1)
+    return torch.linalg.cross(first, second)
+
+
+def twist(x: Tensor) -> Tensor:
+    """The determinant of the ways from a point to its three nearest neighbours, averaged over all points: ()."""
+    return torch.linalg.det(_to_nearest(x, 3)).mean()
+
+
+def repelled(x: Tensor) -> Tensor:
+    """Each point half as far again from the centroid: (n, 3)."""
+    return x + offsets(x) / 2
+
+
+def nudged(x: Tensor) -> Tensor:
+    """Each point half as far again from the centroid, and higher by a thousandth of the radius: (n, 3)."""
+    return repelled(x) + radius(x) / 1000 * x.new_tensor([0.0, 0.0, 1.0])
+
+
+def nearly_offsets(x: Tensor) -> Tensor:
+    """The points less 0.999 times their centroid: (n, 3)."""
+    return x - 0.999 * x.mean(0)
+
+
+def scaled(x: Tensor) -> Tensor:
+    """The way from the centroid to each point, divided by the largest component that occurs, without its sign: (n, 3)."""
+    return offsets(x) / offsets(x).abs().max()
+
+
+def blocks(x: Tensor) -> Tensor:
+    """The mean distance from the centroid, walked along x, y and z as between city blocks: ()."""
+    return offsets(x).abs().sum(1).mean()
+
+
+FUNCTIONS = (centroid, radius, offsets, norms, steps, first_from_centroid, heights, highest, nearest, normals, twist, repelled,
+             nudged, nearly_offsets, scaled, blocks)
+
+
+def _to_nearest(x: Tensor, count: int) -> Tensor:
+    """The ways from each point to its ``count`` nearest neighbours, the nearest first: (n, count, 3)."""
+    if len(x) <= count:
+        raise ValueError(f"x has {len(x)} points; expected {count + 1} or more, for each to have {count} neighbours.")
+    ways = x - x[:, None]
+    order = ways.norm(dim=2).argsort(dim=1)[:, 1:count + 1]  # the very first is the point itself
+    return ways[torch.arange(len(x))[:, None], order]
