@@ -6,8 +6,8 @@
     R x + b               x @ R.T + b, because the rows of x are the nodes
 
 A function f is equivariant where f(g x) = g f(x) for each g, and invariant where g leaves its output alone. What g does
-depends on the kind of a quantity, and `act` is the table of that. `equivariance_error` measures by how much it fails for one g,
-`classify` says what holds of a function of points, and `microscope.check_equivariance` tries whole networks, and says why.
+depends on the kind of a quantity, and `act` is the table of that. `equivariance_error` measures how far a function is from it,
+`classify` says what holds of a function of points, and `microscope.check_equivariance` looks at networks, and says why.
 """
 
 from __future__ import annotations

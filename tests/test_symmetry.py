@@ -231,7 +231,8 @@ def test_mystery_functions_by_hand(dtype):
 
 
 def test_the_equivariance_error_by_hand():
-    x, b = torch.tensor([[1.0, 0, 0], [0, 2, 0], [3, 0, 1], [0, 0, -2]], dtype=double), torch.tensor([0, 0, 10.0], dtype=double)
+    x, b = torch.tensor([[1.0, 0, 0], [0, 2, 0], [3, 0, 1], [0, 0, -2], [0, 0, 10]], dtype=double).split([4, 1])
+    b = b[0]
     R = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, -1]], dtype=double)  # x to y, y to -x, and z mirrored
     error = symmetry.equivariance_error
     assert error(mystery.centroid, "position", R, b, x).shape == ()

@@ -25,7 +25,7 @@ def links(num_nodes: int, num_links: int, generator: torch.Generator) -> Tensor:
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
     """Standard normal numbers of that shape."""
-    return torch.randn(*shape, generator=generator)
+    return torch.randn(shape, generator=generator)
 
 
 def shuffled(n: int) -> Tensor:

@@ -91,8 +91,8 @@ def blocks(x: Tensor) -> Tensor:
     return offsets(x).abs().sum(1).mean()
 
 
-FUNCTIONS = (centroid, radius, offsets, norms, steps, first_from_centroid, heights, highest, nearest, normals, twist, repelled,
-             nudged, nearly_offsets, scaled, blocks)
+FUNCTIONS = (centroid, radius, offsets, norms, steps, first_from_centroid, heights, highest, nearest, normals, twist,
+             repelled, nudged, nearly_offsets, scaled, blocks)
 
 
 def _to_nearest(x: Tensor, count: int) -> Tensor:
