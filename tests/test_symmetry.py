@@ -145,6 +145,7 @@ TRUTH = {  # permutation, translation, rotation, reflection; by hand
     "offsets": (MOVES, YES, MOVES, MOVES),
     "norms": (MOVES, NO, YES, YES),
     "steps": (NO, YES, MOVES, MOVES),
+    "tour": (NO, YES, YES, YES),
     "first_from_centroid": (NO, YES, YES, YES),
     "heights": (MOVES, YES, NO, NO),
     "highest": (YES, NO, NO, NO),
@@ -215,6 +216,7 @@ def test_mystery_functions_by_hand(dtype):
         torch.testing.assert_close(found, torch.tensor(value, dtype=dtype))
     assert mystery.offsets(x)[4].tolist() == [6, 0, 2] and mystery.repelled(x)[4].tolist() == [11, 1, 5]
     assert mystery.steps(x)[[0, 4]].tolist() == [[2, 0, 0], [-8, -1, -4]]
+    assert mystery.tour(torch.tensor([[0.0, 0, 0], [3, 0, 0], [3, 0, 4]], dtype=dtype)) == 12
     assert mystery.scaled(x)[4].tolist() == pytest.approx([1, 0, 1 / 3])
     assert mystery.normals(x)[0].tolist() == [0, 0, 8]  # (2, 0, 0) x (0, 4, 0)
     torch.testing.assert_close(mystery.nudged(x) - mystery.repelled(x),
@@ -225,7 +227,7 @@ def test_mystery_functions_by_hand(dtype):
     tetrahedron = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1.2, 0], [0, 0, 1.4]], dtype=dtype)
     ways = [sorted((tetrahedron - u)[[i for i in range(4) if i != k]].tolist(), key=lambda way: sum(c * c for c in way))
             for k, u in enumerate(tetrahedron)]
-    torch.testing.assert_close(mystery.twist(tetrahedron), torch.linalg.det(torch.tensor(ways, dtype=dtype)).mean())
+    torch.testing.assert_close(mystery.twist(tetrahedron), torch.linalg.det(torch.nn.functional.normalize(torch.tensor(ways, dtype=dtype), dim=2)).mean())
     with pytest.raises(ValueError, match="x has 3 points; expected 4 or more"):
         mystery.twist(x[:3])
 

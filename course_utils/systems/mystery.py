@@ -35,6 +35,11 @@ def steps(x: Tensor) -> Tensor:
     return x.roll(-1, 0) - x
 
 
+def tour(x: Tensor) -> Tensor:
+    """The length of the way through all points in the order of the list, and back to the first: ()."""
+    return steps(x).norm(dim=1).sum()
+
+
 def first_from_centroid(x: Tensor) -> Tensor:
     """The distance of the first point from the centroid: ()."""
     return offsets(x)[0].norm()
@@ -62,8 +67,8 @@ def normals(x: Tensor) -> Tensor:
 
 
 def twist(x: Tensor) -> Tensor:
-    """The determinant of the ways from a point to its three nearest neighbours, averaged over all points: ()."""
-    return torch.linalg.det(_to_nearest(x, 3)).mean()
+    """The determinant of the directions from a point to its three nearest neighbours, averaged over all points: ()."""
+    return torch.linalg.det(torch.nn.functional.normalize(_to_nearest(x, 3), dim=2)).mean()
 
 
 def repelled(x: Tensor) -> Tensor:
@@ -91,8 +96,8 @@ def blocks(x: Tensor) -> Tensor:
     return offsets(x).abs().sum(1).mean()
 
 
-FUNCTIONS = (centroid, radius, offsets, norms, steps, first_from_centroid, heights, highest, nearest, normals, twist,
-             repelled, nudged, nearly_offsets, scaled, blocks)
+FUNCTIONS = (centroid, radius, offsets, norms, steps, tour, first_from_centroid, heights, highest, nearest, normals,
+             twist, repelled, nudged, nearly_offsets, scaled, blocks)
 
 
 def _to_nearest(x: Tensor, count: int) -> Tensor:
