@@ -296,3 +296,85 @@ def scatter(points: Tensor, groups: Sequence[int], alt: str, *, title: str = "",
         ax.set(title=title, xlim=(-lim, lim), ylim=(-lim, lim), aspect="equal", xticks=[], yticks=[])
 
     return picture(draw, alt, width, height)
+
+
+_UNIT, _HALF = 36, 175  # pixels a unit of length, and half the width of a panel
+_DASHED = f'fill="none" stroke="{GREY}" stroke-width="2.5" stroke-dasharray="4 3"'
+
+
+def motions(f: Callable[[Tensor], Tensor], x: Tensor, R: Tensor, b: Tensor, alt: str,
+            order: Tensor | None = None) -> Picture:
+    """Points x (n, 3) and what f makes of them, before (grey, dashed) and after they moved to R x + b, seen along z.
+
+    ``order`` renumbers them too: point order[i] gets number i. An f of shape (n, 3) is drawn as points, (3,) as an arrow
+    from the origin, (n,) and () as bars; what is nearer is larger. Written by hand: a slider redraws it at every step.
+    """
+    moved = x @ R.T + b
+    moved = moved if order is None else moved[order]
+    before, after = f(x), f(moved)
+    output = (_numbers(before.flatten(), after.flatten()) if before.shape[-1:] != (3,) else
+              (_points if before.ndim == 2 else _arrow)(before, after, COLOURS[1]))
+    panels = {"the points": _points(x, moved, COLOURS[0]), "f of the points": output}
+    drawn = "".join(f'<g transform="translate({_HALF + 10 + k * (2 * _HALF + 30)} {_HALF + 30})"><text y="{-_HALF - 10}" '
+                    f'text-anchor="middle" font-weight="bold">{title}</text>{inside}</g>'
+                    for k, (title, inside) in enumerate(panels.items()))
+    width, height = 4 * _HALF + 50, 2 * _HALF + 70
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
+                   f'fill="currentColor">{drawn}<text x="{width / 2}" y="{height - 10}" text-anchor="middle">'
+                   "grey and dashed: before</text></svg>", alt)
+
+
+_AXES = (f'<path d="M{-_HALF} 0H{_HALF}M0 {-_HALF}V{_HALF}" stroke="{GREY}" stroke-opacity=".6"/>'
+         f'<text x="{_HALF}" y="-6" text-anchor="end">x</text><text x="7" y="{12 - _HALF}">y</text>')
+
+
+def _seen(row: Tensor) -> tuple[float, float, float]:
+    """Where a point is drawn, and how large: x to the right, y up, z towards the reader."""
+    x, y, z = row.tolist()
+    return _UNIT * x, -_UNIT * y, min(max(12.5 + 1.5 * z, 9.5), 17)
+
+
+def _points(before: Tensor, after: Tensor, colour: str) -> str:
+    """Numbered points (n, 3), the farthest first."""
+    drawn = [_AXES]
+    for rows, style, ink in ((before, _DASHED, "currentColor"), (after, f'fill="{colour}"', "black")):
+        for i in rows[:, 2].argsort().tolist():
+            x, y, r = _seen(rows[i])
+            # Where another point has come to lie on an old one, the old number stands beside it.
+            gap, covers = (after - rows[i]).abs().amax(1).min(0)
+            aside = 1.1 * r if rows is before and gap < 0.02 and covers != i else 0
+            drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}" {style}/><text x="{x + aside:.1f}" '
+                         f'y="{y + 5 - aside:.1f}" text-anchor="middle" font-size="15" fill="{ink}">{i}</text>')
+    return "".join(drawn)
+
+
+def _arrow(before: Tensor, after: Tensor, colour: str) -> str:
+    """An arrow (3,) from the origin."""
+    drawn = [_AXES]
+    for row, style in ((before, _DASHED), (after, f'fill="{colour}" stroke="{colour}" stroke-width="3"')):
+        x, y, r = _seen(row)
+        length = max((x * x + y * y) ** 0.5, 1e-9)
+        u, v = x / length * r, y / length * r
+        drawn.append(f'<path d="M0 0L{x - u:.1f} {y - v:.1f}M{x:.1f} {y:.1f}L{x - u - v / 2:.1f} {y - v + u / 2:.1f}'
+                     f'L{x - u + v / 2:.1f} {y - v - u / 2:.1f}Z" {style}/>')
+    return "".join(drawn)
+
+
+def _numbers(before: Tensor, after: Tensor) -> str:
+    """Numbers (n,) as bars to the right of zero, or to the left where they are negative."""
+    unit = 90 / max(float(torch.cat([before, after]).abs().max()), 1e-9)
+    drawn = [f'<path d="M0 {-_HALF}V{_HALF}" stroke="{GREY}"/>']
+    for i, (old, new) in enumerate(zip(before.tolist(), after.tolist())):
+        y = (i + 0.5 - len(after) / 2) * 2 * _HALF / max(len(after), 3)
+        for value, height, style in ((new, 14, f'fill="{COLOURS[1]}"'), (old, 26, _DASHED)):
+            drawn.append(f'<rect x="{min(value, 0) * unit:.1f}" y="{y - height / 2:.1f}" width="{abs(value) * unit:.1f}" '
+                         f'height="{height}" {style}/>')
+        drawn.append(f'<text x="{_HALF}" y="{y + 5:.1f}" text-anchor="end">{decimals(new)}</text>')
+        drawn.append(f'<text x="{-_HALF}" y="{y + 5:.1f}" font-weight="bold">{i}</text>' * (len(after) > 1))
+    return "".join(drawn)
+
+
+def decimals(value: float) -> str:
+    """Three of them, and no minus in front of a zero."""
+    return f"{round(value, 3) + 0.0:.3f}"

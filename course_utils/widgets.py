@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from html import escape
+from math import radians
 
 import ipywidgets
 import torch
 from torch import Tensor
 
-from . import fly, graph_networks, graphs, message_passing, plotting
+from . import fly, graph_networks, graphs, message_passing, plotting, symmetry
 from .graph_view import GraphView
 
 
@@ -227,3 +228,69 @@ def reach(edge_index: Tensor, y: Tensor, class_names: tuple[str, ...], neuron: i
                              top=1.0)
 
     return explore(render, k=slider("rounds", 0, rounds, 1))
+
+
+# No two of the points, nor of what the mystery functions make of them, hide each other.
+CLOUD = torch.tensor([[1.7, 0.2, -0.8], [-0.8, 0.8, 1.2], [2.0, -0.7, 0.7], [2.0, 1.4, 1.1], [-1.8, 1.6, 1.1],
+                      [0.5, 1.3, 0.1]], dtype=torch.float64)
+
+
+def mystery(functions: Sequence[Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
+    """Functions of a cloud, named A, B, C, ...: move it, see what the output does, and say what each one is.
+
+    It counts how many of the four words are right, and does not say which.
+    """
+    which = ipywidgets.Dropdown(options=[(chr(ord("A") + k), k) for k in range(len(functions))], description="function")
+    turn, tilt = slider("turn, in degrees", -180, 180, 0), slider("tilt, in degrees", -180, 180, 0)
+    shift, renumber = slider("shift", -4, 4, 0), slider("renumber", 0, 12, 0)
+    mirror = ipywidgets.Checkbox(description="mirror", indent=False)
+    words = {name: ipywidgets.ToggleButtons(options=("invariant", "equivariant", "neither"), value=None, description=name)
+             for name in symmetry.MOTIONS}
+    shown, score = ipywidgets.HTML(), ipywidgets.HTML()
+    truth = functools.cache(lambda k: symmetry.classify(functions[k]))
+
+    def draw(change=None):
+        x_axis, _, z_axis = torch.eye(3, dtype=CLOUD.dtype)
+        R = symmetry.rotation_about(x_axis, radians(tilt.value)) @ symmetry.rotation_about(z_axis, radians(turn.value))
+        R = R @ torch.diag(1 - 2 * mirror.value * x_axis)
+        b = shift.value * torch.tensor([0.3, 0.2, 0.2], dtype=CLOUD.dtype)
+        order = torch.randperm(len(CLOUD), generator=torch.Generator().manual_seed(renumber.value))
+        order = order if renumber.value else torch.arange(len(CLOUD))
+        f = functions[which.value]
+        alt = f"Six points and what function {chr(ord('A') + which.value)} makes of them, before and after they moved."
+        shown.value = (plotting.motions(f, CLOUD, R, b, alt, order).html
+                       + _before_and_after(f(CLOUD), f((CLOUD @ R.T + b)[order])))
+
+    def judge(change=None):
+        chosen = {name: row.value for name, row in words.items()}
+        right = sum(chosen[name] == word for name, word in truth(which.value).items())
+        text = "Choose a word in each row." if None in chosen.values() else f"{right} of 4 are right."
+        score.value = f'<div role="status" style="font-size:18px">{text}</div>'
+
+    def begin(change):
+        for row in words.values():
+            row.value = None
+        draw()
+
+    which.observe(begin, "value")
+    for control in (turn, tilt, shift, renumber, mirror):
+        control.observe(draw, "value")
+    for row in words.values():
+        row.observe(judge, "value")
+    draw()
+    judge()
+    controls = ipywidgets.HBox([which, turn, tilt, shift, renumber, mirror], layout={"flex_flow": "row wrap"})
+    return ipywidgets.VBox([controls, shown, *words.values(), score])
+
+
+def _before_and_after(before: Tensor, after: Tensor) -> str:
+    """An output of `mystery` in numbers, as a table: a column for each point, or a single one."""
+    n = len(CLOUD) if before.shape[:1] == (len(CLOUD),) else 1
+    head = "".join(f'<th scope="col" style="text-align:right;padding-left:1em">point {i}</th>' for i in range(n))
+    rows = ""
+    for name, y in (("before", before), ("after", after)):
+        cells = ("<br>".join(map(plotting.decimals, column.tolist())) for column in y.reshape(n, -1))
+        rows += f'<tr><th scope="row" style="text-align:left">{name}</th>' + "".join(
+            f'<td style="text-align:right;padding-left:1em">{cell}</td>' for cell in cells) + "</tr>"
+    return (f'<div role="status"><table style="font-size:16px;line-height:1.3;border:0">'
+            f'{f"<tr><td></td>{head}</tr>" * (n > 1)}{rows}</table></div>')

@@ -3,7 +3,8 @@ import re
 import pytest
 import torch
 
-from course_utils import datasets, graphs, plotting, widgets
+from course_utils import datasets, graphs, plotting, symmetry, widgets
+from course_utils.systems import mystery
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 
@@ -19,6 +20,9 @@ def figures():
     yield plotting.lines(range(2), {"up": [0, 1]}, "Lines with a mark.", xlabel="x", ylabel="y", marks={"up": (1, 0.5)}, limits=(0, 2))
     yield plotting.scatter(torch.eye(2), [0, 1], "Two points.", group_names=["p", "q"])
     yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N", title="L")
+    for f in (mystery.repelled, mystery.centroid, mystery.heights, mystery.radius):
+        yield plotting.motions(f, widgets.CLOUD, torch.eye(3).double(), torch.ones(3), f"What <{f.__name__}> does.",
+                               torch.arange(6).roll(1))
 
 
 @pytest.mark.parametrize("figure", list(figures()), ids=lambda f: f.alt)
@@ -159,3 +163,68 @@ def test_coloured_pairs_show_the_same_colours_and_the_triangles():
     assert "the same in both" in said.value and "Triangles: <b>0</b> and <b>2</b>" in said.value
     which.value = 2
     assert "different" in said.value and sorted(views.children[1].groups) != sorted(views.children[0].groups)
+
+
+def test_the_mystery_widget_draws_every_function_under_every_motion():
+    box = widgets.mystery(mystery.FUNCTIONS)
+    (which, *motions), shown = box.children[0].children, box.children[1]
+    assert [name for name, _ in which.options][:3] == ["A", "B", "C"] and len(which.options) == len(mystery.FUNCTIONS)
+    for k in range(len(mystery.FUNCTIONS)):
+        which.value = k
+        for control in motions:
+            before = shown.value
+            for value in (control.max, control.min, 0) if hasattr(control, "max") else (True, False):
+                control.value = value
+                assert 'aria-label="Six points and what function' in shown.value and 'role="status"' in shown.value
+                assert "nan" not in shown.value and "currentColor" in shown.value
+                assert min(map(int, re.findall(r'font-size[=:]"?(\d+)', shown.value))) >= 15
+            assert shown.value == before
+
+
+def test_the_mystery_widget_shows_what_did_not_change_and_what_moved_along():
+    box = widgets.mystery([mystery.radius, mystery.twist, mystery.centroid])
+    (which, turn, tilt, shift, renumber, mirror), shown = box.children[0].children, box.children[1]
+
+    def numbers():
+        return re.findall(r"-?\d\.\d{3}", shown.value[shown.value.index("<table"):])
+
+    turn.value, shift.value, mirror.value = 35, 2, True
+    before, after = numbers()
+    assert before == after
+    which.value = 1
+    before, after = numbers()
+    assert float(before) == -float(after) != 0
+    which.value, turn.value, mirror.value = 2, 0, False
+    gaps = [float(b) - float(a) for a, b in zip(numbers()[:3], numbers()[3:])]
+    assert gaps == pytest.approx([0.6, 0.4, 0.4], abs=2e-3)
+    turn.value, shift.value = 90, 0
+    (a, b, c), (d, e, g) = (list(map(float, numbers()[k:k + 3])) for k in (0, 3))
+    assert (d, e, g) == pytest.approx((-b, a, c))
+    shown_with, tilt.value = shown.value, 20
+    assert shown.value != shown_with and renumber.value == 0
+
+
+def test_the_mystery_widget_counts_and_does_not_say_which():
+    box = widgets.mystery([mystery.centroid, mystery.twist])
+    which, rows, score = box.children[0].children[0], box.children[2:6], box.children[6]
+    assert [row.description for row in rows] == list(symmetry.MOTIONS)
+    assert "Choose a word in each row." in score.value
+    for row in rows:
+        row.value = "invariant"
+    assert "1 of 4 are right." in score.value and 'role="status"' in score.value
+    for row in rows[1:]:
+        row.value = "equivariant"
+    assert "4 of 4 are right." in score.value
+    which.value = 1
+    assert all(row.value is None for row in rows) and "Choose a word in each row." in score.value
+
+
+def test_a_moved_picture_draws_each_shape_in_its_own_way():
+    x, R, b = widgets.CLOUD, -torch.eye(3).double(), torch.zeros(3)
+    drawn = {f: plotting.motions(f, x, R, b, "A cloud.").html for f in mystery.FUNCTIONS}
+    for f, html in drawn.items():
+        shape = tuple(f(x).shape)
+        assert html.count("<circle") == (24 if shape == (6, 3) else 12)
+        assert html.count("<rect") == {(): 2, (6,): 12}.get(shape, 0)
+        assert html.count("Z\"") == (2 if shape == (3,) else 0)
+    assert "-0.000" not in "".join(drawn.values())
