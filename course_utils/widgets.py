@@ -244,7 +244,8 @@ def mystery(functions: Sequence[Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
     turn, tilt = slider("turn, in degrees", -180, 180, 0), slider("tilt, in degrees", -180, 180, 0)
     shift, renumber = slider("shift", -4, 4, 0), slider("renumber", 0, 12, 0)
     mirror = ipywidgets.Checkbox(description="mirror", indent=False)
-    words = {name: ipywidgets.ToggleButtons(options=("invariant", "equivariant", "neither"), value=None, description=name)
+    words = {name: ipywidgets.ToggleButtons(options=("invariant", "equivariant", "neither"), value=None, description=name,
+                                            style={"button_width": "108px"}, layout={"width": "370px"})
              for name in symmetry.MOTIONS}
     shown, score = ipywidgets.HTML(), ipywidgets.HTML()
     truth = functools.cache(lambda k: symmetry.classify(functions[k]))
@@ -264,7 +265,7 @@ def mystery(functions: Sequence[Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
     def judge(change=None):
         chosen = {name: row.value for name, row in words.items()}
         right = sum(chosen[name] == word for name, word in truth(which.value).items())
-        text = "Choose a word in each row." if None in chosen.values() else f"{right} of 4 are right."
+        text = "Choose a word for each of the four." if None in chosen.values() else f"{right} of 4 are right."
         score.value = f'<div role="status" style="font-size:18px">{text}</div>'
 
     def begin(change):
@@ -279,8 +280,9 @@ def mystery(functions: Sequence[Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
         row.observe(judge, "value")
     draw()
     judge()
-    controls = ipywidgets.HBox([which, turn, tilt, shift, renumber, mirror], layout={"flex_flow": "row wrap"})
-    return ipywidgets.VBox([controls, shown, *words.values(), score])
+    controls, answers = (ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})
+                         for row in ([which, turn, tilt, shift, renumber, mirror], list(words.values())))
+    return ipywidgets.VBox([controls, shown, answers, score])
 
 
 def _before_and_after(before: Tensor, after: Tensor) -> str:

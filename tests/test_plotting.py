@@ -206,9 +206,9 @@ def test_the_mystery_widget_shows_what_did_not_change_and_what_moved_along():
 
 def test_the_mystery_widget_counts_and_does_not_say_which():
     box = widgets.mystery([mystery.centroid, mystery.twist])
-    which, rows, score = box.children[0].children[0], box.children[2:6], box.children[6]
+    which, rows, score = box.children[0].children[0], box.children[2].children, box.children[3]
     assert [row.description for row in rows] == list(symmetry.MOTIONS)
-    assert "Choose a word in each row." in score.value
+    assert "Choose a word for each of the four." in score.value
     for row in rows:
         row.value = "invariant"
     assert "1 of 4 are right." in score.value and 'role="status"' in score.value
@@ -216,7 +216,7 @@ def test_the_mystery_widget_counts_and_does_not_say_which():
         row.value = "equivariant"
     assert "4 of 4 are right." in score.value
     which.value = 1
-    assert all(row.value is None for row in rows) and "Choose a word in each row." in score.value
+    assert all(row.value is None for row in rows) and "Choose a word for each of the four." in score.value
 
 
 def test_a_moved_picture_draws_each_shape_in_its_own_way():

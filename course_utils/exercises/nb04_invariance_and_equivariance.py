@@ -355,8 +355,8 @@ def _(kind, R, b, x):
     return _acting(kind, R, b, x, vector=lambda d, R, b, x: d * (x @ R.T))
 
 
-@act.misconception("a sign on the shift", "The sign of your pseudovectors or positions went over to the shift. Only "
-                   "positions know b, and its sign is its own.")
+@act.misconception("signs on positions", "Your positions get the sign of the determinant. The mirror is in R already, and "
+                   "b keeps its sign.")
 def _(kind, R, b, x):
     return _acting(kind, R, b, x, position=lambda d, R, b, x: d * (x @ R.T + b))
 
