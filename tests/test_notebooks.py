@@ -121,6 +121,30 @@ CLAIMS = {
         "half of its edges join neurons of different classes":
             "round((left.y[left.edge_index[0]] != left.y[left.edge_index[1]]).double().mean().item(), 1) == 0.5",
     },
+    "04_invariance_and_equivariance": {
+        "The same numbers, at other places; the sum stays": "torch.allclose(after, before[p]) and abs(after.sum() - before.sum()) < 1e-9",
+        "a layer is equivariant, whatever its weights":
+            "all(check_equivariance(make(3, 2), ['node scalar 3', 'edge_index'], 'node scalar 2').holds for make in LAYERS)",
+        "$\\mathbf Q$ is orthogonal": "torch.allclose(Q @ Q.mT, torch.eye(3).expand_as(Q), atol=1e-5)",
+        "then half of the $\\mathbf Q$ are reflections": "abs((torch.linalg.det(Q_unique) < 0).double().mean() - 0.5) < 0.05",
+        "one point in ten belongs beyond": "abs(near['drawn evenly'] - 0.1) < 0.02",
+        "Three even angles send 29 % there": "round(near['three angles'], 2) == 0.29",
+        "so its spin points where it did: to the left":
+            "spin[0] == torch.linalg.cross(mirror @ top_of_wheel, mirror @ speed)[0] == -1 and (mirror @ spin)[0] == 1",
+        "A **cross product of two vectors is no vector**":
+            "(lambda r: r['rotation'].verdict == 'holds' and r['reflection'].verdict == 'fails')("
+            "check_equivariance(torch.linalg.cross, ['node vector'] * 2, 'node vector'))",
+        "what holds for turns towards you need not hold for others":
+            "symmetry.equivariance_error(mystery.heights, 'scalar', turn(2), zero, x) < 1e-9 < 0.01 < "
+            "symmetry.equivariance_error(mystery.heights, 'scalar', turn(0), zero, x)",
+        "A quarter turn only exchanges coordinates":
+            "symmetry.equivariance_error(mystery.scaled, 'vector', turn(2, torch.pi / 2), zero, x) < 1e-9 and error > 0.01",
+        "a violation of a thousandth passes as rounding":
+            "5e-4 < symmetry.equivariance_error(mystery.nudged, 'position', turn(0, torch.pi), zero, x) < 5e-3",
+        "The perceptron on distances has all four": "pairs_report.holds and set(TESTS) <= {row.test for row in pairs_report.rows}",
+        "The one on coordinates has the first alone":
+            "[points_report[test].verdict for test in TESTS] == ['holds', 'fails', 'fails', 'fails']",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -145,6 +169,16 @@ poked[0] += 1
 weights = torch.ones(1, 1), torch.ones(1, 1), torch.zeros(1)
 moved_by_K = [(message_passing.run_rounds(poked, path, *weights, K) != message_passing.run_rounds(calm, path, *weights, K))
               .flatten().nonzero().flatten().tolist() for K in range(5)]
+""",
+    "04_invariance_and_equivariance": """
+LAYERS = graph_networks.GCNLayer, graph_networks.GATLayer, graph_networks.MPNNLayer
+TESTS = "permutation", "translation", "rotation", "reflection"
+Q, T = torch.linalg.qr(torch.randn(4000, 3, 3, generator=torch.Generator().manual_seed(0)))
+Q_unique = Q * T.diagonal(dim1=1, dim2=2).sign()[:, None, :]
+zero = torch.zeros(3).double()
+turn = lambda k, angle=0.7: symmetry.rotation_about(torch.eye(3).double()[k], angle)
+pairs_report = check_equivariance(OfPairs(), "node position", "graph scalar")
+points_report = check_equivariance(OfPoints(), "node position", "graph scalar")
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]

@@ -37,8 +37,8 @@ def gradient_row(trial, k: int) -> Row | None:
 
     slope, (along, *others) = _slope(trial, k, generic), (normal(generic.values[k].shape, trial.random) for _ in range(4))
     own = float((slope * along).sum())
-    differences = [float(_total(trial, k, generic, generic.values[k] + STEP * d)
-                         - _total(trial, k, generic, generic.values[k] - STEP * d)) / (2 * STEP) for d in (along, *others)]
+    differences = [(_total(trial, k, generic, generic.values[k] + STEP * d)
+                    - _total(trial, k, generic, generic.values[k] - STEP * d)).item() / (2 * STEP) for d in (along, *others)]
     size = max(abs(own), abs(differences[0]))
     if size < 1e-8 * len(trial.outputs):
         trial.remark(f"{name} changes no output, or by jumps alone.")
