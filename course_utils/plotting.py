@@ -93,7 +93,7 @@ def layout(edge_index: Tensor, num_nodes: int) -> Tensor:
         at = len(part) ** 0.5 * np.array([found[i] for i in part])  # about the same area for each node
         at[:, 1] -= (at[:, 1].min() + at[:, 1].max()) / 2
         xy[part] = at + [right - at[:, 0].min(), 0]
-        right = xy[part, 0].max() + 0.8
+        right = xy[part, 0].max() + 1.2
     span = np.maximum(xy.max(0) - xy.min(0), 1e-9)
     return torch.tensor((xy - xy.min(0)) / span, dtype=torch.float32)
 

@@ -110,12 +110,12 @@ def smoothing(edge_index: Tensor, start: Tensor, groups: Tensor, group_names: Se
 
 
 def smoothed(edge_index: Tensor, start: Tensor, groups: Tensor, k: int, group_names: Sequence[str] = (), **size) -> plotting.Picture:
-    """One picture of `smoothing`."""
+    """One picture of `smoothing`, enlarged to fill its frame: its title says how much."""
     h = start
     for _ in range(k):
         h = graph_networks.weighted_sum(h, *graph_networks.gcn_norm(edge_index, len(h)))
     reach = h.norm(dim=1).max()
-    enlarged = "" if k == 0 else f", enlarged {start.norm(dim=1).max() / reach:.1f} times"
+    enlarged = "" if k == 0 else f", × {start.norm(dim=1).max() / reach:.0f}"
     return plotting.scatter(h, groups, title=f"{k} round{'s' if k != 1 else ''}{enlarged}", group_names=group_names, **size,
                             alt=f"The two features of each node after {k} rounds; the farthest is {reach:.2f} from 0.")
 

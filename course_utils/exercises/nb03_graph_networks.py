@@ -62,11 +62,28 @@ def _(edge_index, num_nodes):
     return _normalised(edges, num_nodes, _arriving(edges, num_nodes), loops=False)
 
 
-@gcn_norm.misconception("degrees counted before the self loops", "The edges are right. Your degrees do not count the self "
-                        "loop that you added: d belongs to A + I. How large is d for an isolated node?")
+_BEFORE = ("The edges are right. Your degrees do not count the self loop that you added: d belongs to A + I. How large is d for an "
+           "isolated node?")
+
+
+@gcn_norm.misconception("degrees counted before the self loops", _BEFORE)
 def _(edge_index, num_nodes):
     edges = edge_index[:, edge_index[0] != edge_index[1]]
     return _normalised(edges, num_nodes, _arriving(edges, num_nodes))
+
+
+@gcn_norm.misconception("degrees before the loops, at least 1", _BEFORE)
+def _(edge_index, num_nodes):
+    edges = edge_index[:, edge_index[0] != edge_index[1]]
+    return _normalised(edges, num_nodes, _arriving(edges, num_nodes).clamp(min=1))
+
+
+@gcn_norm.misconception("degrees before the loops, divided by 0", _BEFORE)
+def _(edge_index, num_nodes):
+    edges = edge_index[:, edge_index[0] != edge_index[1]]
+    d = _arriving(edges, num_nodes).float()
+    edges = graph_networks.with_self_loops(edges, num_nodes)
+    return edges, (d[edges[0]] * d[edges[1]]).rsqrt()
 
 
 @gcn_norm.misconception("a mean", "You divided by d_u alone, which gives a mean. Kipf's weight asks both ends, each by its "
@@ -150,6 +167,9 @@ def _near(generator):
     yield Case("one node without edges, k = 2", NO_EDGES, 1, 0, 2)
     ring = torch.stack([torch.arange(6), torch.arange(1, 7) % 6])
     yield Case("a directed ring of 6 nodes, k = 9", ring, 6, 3, 9)
+    # 2 is reached from 0 by way of 1 too, one step later: whoever marks it as done on the long way misses 4.
+    short_and_long = torch.tensor([[1, 2, 2, 1, 3, 4], [0, 0, 1, 2, 1, 2]])
+    yield Case("a directed graph of 5 nodes with a short and a long way, k = 2", short_and_long, 5, 0, 2)
     yield Case("a directed graph of 9 nodes, k = 1", directed_edges(9, 14, generator), 9, 5, 1)
     yield Case("a directed graph of 11 nodes, k = 2", directed_edges(11, 16, generator), 11, 6, 2)
     yield Case("an undirected graph of 10 nodes, k = 3", links(10, 10, generator), 10, 2, 3)
@@ -220,6 +240,21 @@ def _(edge_index, num_nodes, node, k):
     return _reached(edge_index, num_nodes, _only(node, num_nodes), k + 1)
 
 
+@receptive_field.misconception("two steps in one round", "In your first round news went further than one step. All nodes of a round act at "
+                               "once: look only at what had been reached before it.")
+def _(edge_index, num_nodes, node, k):
+    seen = _only(node, num_nodes)
+    for _ in range(k):
+        for v, u in edge_index.T.tolist():
+            seen[v] |= seen[u]
+    return seen
+
+
+@receptive_field.misconception("k ignored", "You have everybody who can ever be heard, after however many rounds. How often does your loop run?")
+def _(edge_index, num_nodes, node, k):
+    return _reached(edge_index, num_nodes, _only(node, num_nodes), num_nodes)
+
+
 @receptive_field.right
 def _(edge_index, num_nodes, node, k):
     seen = {node}
@@ -252,8 +287,8 @@ def _batches(generator):
     yield Case("one graph of a single node", normal(1, 4, generator=generator), torch.tensor([0]))
     yield Case("three graphs, of 4, 1 and 2 nodes", normal(7, 2, generator=generator), torch.tensor([0, 0, 0, 0, 1, 2, 2]))
     yield Case("graphs 0 and 2, while graph 1 has no node", normal(4, 3, generator=generator), torch.tensor([0, 2, 2, 2]))
-    yield Case("six graphs, integers", (10 * normal(9, 2, generator=generator)).round().long(),
-               torch.tensor([0, 1, 1, 2, 3, 4, 5, 5, 5]))
+    yield Case("graphs 1 and 2, while graph 0 has no node", normal(3, 2, generator=generator), torch.tensor([1, 1, 2]))
+    yield Case("six graphs", normal(9, 2, generator=generator), torch.tensor([0, 1, 1, 2, 3, 4, 5, 5, 5]))
 
 
 def _shuffled_within(case):
@@ -350,6 +385,9 @@ def _coloured(generator):
     yield Case("a directed graph of 9 nodes, 4 rounds", directed_edges(9, 17, generator), 9, 4, start(9))
     yield Case("a directed graph of 8 nodes, 2 rounds, three colours at the start", directed_edges(8, 14, generator), 8, 2,
                torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]))
+    yield Case("two linked nodes of different colours, 1 round", torch.tensor([[0, 1], [1, 0]]), 2, 1, torch.tensor([0, 1]))
+    yield Case("two pairs of linked nodes, 1 round, colours 1, 11, 12 and 2", torch.tensor([[0, 2, 1, 3], [2, 0, 3, 1]]), 4, 1,
+               torch.tensor([1, 11, 12, 2]))
     yield Case("an undirected graph of 10 nodes, 3 rounds, two colours at the start", links(10, 13, generator), 10, 3, start(10, 2))
 
 
@@ -397,6 +435,18 @@ def _(edge_index, num_nodes, rounds, start):
                           "told apart may become equal again. What else does the update phi read?")
 def _(edge_index, num_nodes, rounds, start):
     return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: tuple(sorted(heard)))
+
+
+@wl_colours.misconception("itself among those heard", "You put a node's own colour among the colours that it hears. Then a node of colour 0 that "
+                          "hears a 1 looks like one of colour 1 that hears a 0. How do you keep the two apart?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: tuple(sorted([own, *heard])))
+
+
+@wl_colours.misconception("digits run together", "Your names of inboxes run together: the colour 1 that hears 12 and the colour 11 that hears 2 are both 112. "
+                          "What keeps two numbers apart?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: str(own) + "".join(map(str, sorted(heard))))
 
 
 @wl_colours.misconception("the order of the edges counts", "Your colours depend on the order in which the edges are listed. "
@@ -455,7 +505,7 @@ def _(edge_index, num_nodes, rounds, start):
 def _(edge_index, num_nodes, rounds, start):
     """By random numbers: equal multisets have equal sums, others almost never."""
     generator = torch.Generator().manual_seed(0)
-    history = [start]
+    history = [start.unique(return_inverse=True)[1]]
     for _ in range(rounds):
         name = torch.randint(1 << 40, (num_nodes,), generator=generator)
         heard = torch.zeros(num_nodes, dtype=torch.int64).index_add(0, edge_index[1], name[history[-1][edge_index[0]]])
