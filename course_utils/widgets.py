@@ -149,8 +149,8 @@ def coloured_pairs(pairs: Sequence[tuple[graphs.Graph, graphs.Graph]], rounds: i
 def coloured(pair: tuple[graphs.Graph, graphs.Graph], rounds: int = 4) -> plotting.Picture:
     """One picture of `coloured_pairs`."""
     return plotting.row(*[plotting.graph(g.edge_index, plotting.layout(g.edge_index, g.num_nodes), groups=colour, width=2.3, height=2.3,
-                                         alt=f"{g.num_nodes} nodes, {g.num_edges // 2} links, {len(colour.unique())} colours, "
-                                             f"{_triangles(g)} triangles.")
+                                         alt=f"{g.num_nodes} nodes, {g.num_edges // 2} links; colours: {len(colour.unique())}; "
+                                             f"triangles: {_triangles(g)}.")
                           for g, colour in zip(pair, _common_colours(pair, rounds))])
 
 

@@ -66,6 +66,17 @@ def test_notebook_2_works_in_slides(page, lab):
     use_the_notebook(page)
 
 
+@pytest.mark.parametrize(("name", "says"), [("03_graph_networks", "Just trained: Kipf, in-edges, 2 rounds"),
+                                             ("04_invariance_and_equivariance", "before and after they moved")])
+def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path, name, says):
+    shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
+    with browser.jupyterlab(tmp_path) as alone:
+        browser.open_in_lab(page, alone, f"{name}.ipynb")
+        browser.move_slider(page)
+        figure = page.locator(".widget-vbox:has([role=slider]) .widget-html:has(svg)").first
+        browser.wait_for(lambda: says in figure.inner_html(), 30, "the figure that belongs to the slider")
+
+
 def test_a_notebook_that_raises_is_noticed(page, lab):
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         browser.open_in_lab(page, lab, "broken.ipynb")

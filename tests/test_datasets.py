@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import datasets
+from course_utils import datasets, graphs
 from course_utils.datasets import CELL_CLASSES, CHIRALITIES, ELEMENTS
 from course_utils.graphs import batch_graphs
 

@@ -163,7 +163,7 @@ def test_coloured_pairs_show_the_same_colours_and_the_triangles():
     assert "the same, equally often" in said.value and "Triangles: <b>0</b> and <b>2</b>" in said.value
     which.value = 2
     assert "different" in said.value and sorted(views.children[1].groups) != sorted(views.children[0].groups)
-    assert "6 nodes, 6 links, 1 colours, 2 triangles" in widgets.coloured((ring, two)).alt
+    assert "6 nodes, 6 links; colours: 1; triangles: 2." in widgets.coloured((ring, two)).alt
 
 
 def test_the_mystery_widget_draws_every_function_under_every_motion():
