@@ -21,7 +21,10 @@ from .card import Card
 from .declare import Exercise
 from .verdict import Finding, Verdict, judge
 from .run import call_all
+from .source import is_stub, takes_the_library
 
+TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other functions of the "
+         "library may help.")
 _checked: dict[str, tuple[Callable, Verdict]] = {}  # the last one checked comes last
 
 
@@ -35,6 +38,11 @@ def _declared() -> dict[str, Exercise]:
     if twice:
         raise ValueError(f"{', '.join(twice)} is declared twice; exercises are found by name, so each needs its own.")
     return by_name
+
+
+def all_exercises() -> dict[str, Exercise]:
+    """Every exercise, by its name, in the notebooks' order."""
+    return dict(_declared())
 
 
 def find(name: str) -> Exercise:
@@ -94,8 +102,11 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
 
     if function is exercise.reference:
         return early("not yours", f"Write your own `{exercise.name}` in the cell above and pass that one.")
-    if untouched(function):
+    tree = _tree(function)
+    if tree and is_stub(tree):
         return early("not started", "")
+    if tree and takes_the_library(tree, exercise.reference):
+        return early("not yours", TAKEN.format(exercise.name))
     try:
         inspect.signature(function).bind(*exercise.parameters)
     except TypeError:
@@ -105,14 +116,12 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
     return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
 
 
-def untouched(function: Callable) -> bool:
-    """Whether the body is still the stub's: a docstring, perhaps, and ``...``. Unknown where the source is not."""
+def _tree(function: Callable) -> ast.FunctionDef | None:
+    """The function's syntax tree; None where the source is not at hand."""
     try:
-        body = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body
-    except (OSError, TypeError, SyntaxError, IndexError, AttributeError):
-        return False
-    constants = [s.value.value for s in body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]
-    return len(constants) == len(body) and constants[-1] is ... and len(body) <= 2
+        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
 
 
 def _cannot_check(given: Any) -> str | None:

@@ -63,7 +63,8 @@ def _students_trace(error: BaseException) -> str:
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
 
 
-def _call(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
+def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
+    """What one call did. What it prints has to go to ``printed``."""
     args, before = case.fresh_args(), printed.length
     try:
         value = _plain(function(*args))
@@ -79,7 +80,7 @@ def _call(function: Callable, case: Case, parameters: Sequence[str], printed: Co
 
 def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[str]) -> list[Outcome]:
     """The outcomes of a function of the course's own, which needs no watching."""
-    return [_call(function, case, parameters, Counter()) for case in cases]
+    return [call_once(function, case, parameters, Counter()) for case in cases]
 
 
 _one_at_a_time = threading.Lock()
@@ -101,7 +102,7 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             try:
                 with contextlib.suppress(Stopped):
                     for case in cases:
-                        outcomes.append(_call(function, case, parameters, printed))
+                        outcomes.append(call_once(function, case, parameters, printed))
             finally:
                 ended.set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -99,9 +99,13 @@ class _Answers:
             return False
 
 
-def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
-    """What the outcomes of ``exercise.cases(seed)`` are worth, and what the student seems to have thought."""
-    expected = call_ours(exercise.reference, cases, exercise.parameters)
+def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome],
+          ours: Callable[..., Sequence[Outcome]] = call_ours) -> Verdict:
+    """What the outcomes of ``exercise.cases(seed)`` are worth, and what the student seems to have thought.
+
+    ``ours`` gives the outcomes of the course's own functions: a grader remembers them.
+    """
+    expected = ours(exercise.reference, cases, exercise.parameters)
     answers = _Answers(exercise, cases, outcomes, expected)
     faults = [answers.fault(i) for i in range(len(cases))]
     table = answers.property_faults()
@@ -111,7 +115,7 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         findings += [Finding("right", p.name) for p in exercise.properties]
         return Verdict(exercise.name, "right", exercise.points, exercise.points, (*findings, *_notes(outcomes)))
 
-    match = _recognise(exercise, cases, answers, expected, faults, table)
+    match = _recognise(exercise, cases, answers, expected, faults, table, ours)
     findings = []
     if match:
         findings.append(Finding("hint", match.says))
@@ -160,7 +164,7 @@ def _fits(misconception, answers):
         return False
 
 
-def _recognise(exercise, cases, answers, expected, faults, table):
+def _recognise(exercise, cases, answers, expected, faults, table, ours):
     """The misconception that gives these very answers; failing that, one that is right wherever the student is, and whose
     own wrong answers the student gives two times in three, and no fewer than twice. An exception proves nothing: other
     mistakes raise the same."""
@@ -171,7 +175,7 @@ def _recognise(exercise, cases, answers, expected, faults, table):
     for misconception in exercise.misconceptions:
         if misconception.fits and not _fits(misconception, answers):
             continue
-        theirs = call_ours(misconception.wrong, cases, exercise.parameters)
+        theirs = ours(misconception.wrong, cases, exercise.parameters)
         other = _Answers(exercise, cases, theirs, expected)
         agree = [answers.same_as(other, i) for i in range(len(cases))]
         if all(agree) and (values or not wrong) and broken == [any(row) for row in other.property_faults()]:

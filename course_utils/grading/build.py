@@ -330,7 +330,10 @@ def as_lines(value: Any) -> list[str]:
 def stub(name: str, root: Path | None = None) -> str:
     """The source of an exercise's cell as students get it. KeyError where no exercise has that name."""
     from .. import exercises
-    notebook, root = exercises.find(name).notebook, root or find_root()
+    notebook, packed = exercises.find(name).notebook, Path(__file__).with_name("stubs.json")
+    if not root and packed.exists():  # in what students get, there are no masters
+        return json.loads(packed.read_text("utf-8"))[name]
+    root = root or find_root()
     path = root / "solutions" / f"{notebook}.ipynb"
     with located(short(path)):
         version = student_version(read(path), declared(notebook))

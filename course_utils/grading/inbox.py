@@ -1,0 +1,151 @@
+"""Finding submissions: in a folder of notebooks, a folder with one folder a student, or a zip as Canvas and Gradescope
+export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can lead nowhere.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from .submission import LARGEST
+
+CANVAS = re.compile(r"(?P<name>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_")
+METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
+MOST = 200  # files in a student's zip
+NOT_THEIRS = re.compile(r"(^|/)(\.[^./]|__MACOSX/|.*-checkpoint\.ipynb$|.*\.kept-\d+\.ipynb$)")
+
+
+@dataclass(frozen=True)
+class File:
+    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none."""
+
+    student: str
+    name: str
+    content: Callable[[], bytes]
+
+
+def submissions(source: Path) -> list[File]:
+    """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
+
+    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is theirs, or by
+    the file. A student whose folder or zip holds no notebook is listed with a file that says so.
+    """
+    if not source.exists():
+        raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
+    if source.is_file() and not zipfile.is_zipfile(source):
+        return [File(source.stem, source.name, source.read_bytes)]
+    entries = dict(_in_zip(source.name, source.read_bytes) if source.is_file() else _in_folder(source))
+    if source.is_file() and len({name.split("/")[0] for name in entries}) == 1 and len({
+            "/".join(name.split("/")[:2]) for name in entries}) > 1:
+        entries = {name.split("/", 1)[1]: content for name, content in entries.items()}  # the folder that was zipped
+    people = _gradescope(entries.pop(METADATA, None))
+    by_student: dict[str, list[File]] = {}
+    for name, content in entries.items():
+        first, _, rest = name.partition("/")
+        canvas = CANVAS.match(first)
+        student = people.get(first) or (f"{canvas['name']}_{canvas['id']}" if canvas else first if rest else Path(first).stem)
+        by_student.setdefault(student, []).extend(_notebooks(student, name, content))
+    if not by_student:
+        raise ValueError(f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them.")
+    return [file for student, files in sorted(by_student.items())
+            for file in ([f for f in files if f.name.endswith(".ipynb") or _looks_like_one(f)] or [_none(student, files)])]
+
+
+def _notebooks(student: str, name: str, content: Callable[[], bytes]) -> Iterator[File]:
+    """The file, or what is in it where a student handed in a zip."""
+    if not name.endswith(".zip"):
+        yield File(student, name, content)
+        return
+    try:
+        inside = _in_zip(name, content)
+    except ValueError as problem:
+        inside = [(f"{name}.ipynb", _raising(str(problem)))]
+    for inner, read in inside:
+        yield File(student, f"{name}/{inner}" if not inner.startswith(name) else inner, read)
+
+
+def _none(student: str, files: list[File]) -> File:
+    names = ", ".join(file.name for file in files[:5]) or "nothing"
+    return File(student, files[0].name if files else "nothing", _raising(f"no notebook was handed in, but {names}"))
+
+
+def _raising(reason: str) -> Callable[[], bytes]:
+    def content():
+        raise ValueError(reason)
+    return content
+
+
+def _looks_like_one(file: File) -> bool:
+    """Whether a file of another name holds a notebook."""
+    if not file.name.endswith((".json", ".txt", ".ipynb_", ".nb")) and "." in Path(file.name).name:
+        return False
+    try:
+        return b'"cells"' in file.content() and file.content().lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{")
+    except (ValueError, OSError):
+        return False
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The files below a folder. Links are not followed: a submission could contain one to somewhere else."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        linked = any(p.is_symlink() for p in (path, *path.parents) if folder in p.parents)
+        if linked and not NOT_THEIRS.search(name):
+            yield name, _raising("it is a link, and links are not followed")
+        elif path.is_file() and not NOT_THEIRS.search(name):
+            yield name, _sized(path)
+
+
+def _sized(path: Path) -> Callable[[], bytes]:
+    def content():
+        with open(path, "rb") as file:
+            return _at_most(file)
+    return content
+
+
+def _at_most(file) -> bytes:
+    data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST >> 20} MB")
+    return data
+
+
+def _in_zip(name: str, content: Callable[[], bytes]) -> list[tuple[str, Callable[[], bytes]]]:
+    """The files in a zip; none is unpacked before it is asked for, and no more than a notebook may have."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content()))
+    except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
+        raise ValueError(f"{name} is no zip that can be read ({problem})") from None
+
+    def read(member: zipfile.ZipInfo) -> Callable[[], bytes]:
+        def content():
+            try:
+                with archive.open(member) as file:
+                    return _at_most(file)
+            except ValueError:
+                raise
+            except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
+                raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
+        return content
+
+    return [(member.filename.replace("\\", "/").lstrip("/"), read(member)) for member in archive.infolist()
+            if not member.is_dir() and not NOT_THEIRS.search(member.filename)]
+
+
+def _gradescope(content: Callable[[], bytes] | None) -> dict[str, str]:
+    """Folder -> student, from Gradescope's metadata: the student's number, else e-mail, else name."""
+    try:
+        read = yaml.safe_load(content()) if content else {}
+        people = {}
+        for folder, entry in read.items():
+            person = entry[":submitters"][0]
+            people[folder] = str(person.get(":sid") or person.get(":email") or person.get(":name") or folder)
+        return people
+    except Exception as problem:  # noqa: BLE001  a file of another form
+        raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None

@@ -1,0 +1,184 @@
+"""Shutting a process in, with what Linux gives to everyone. What each part keeps out:
+
+    namespaces     other processes, the network, shared memory; a small disk of its own, gone with the process
+    files          (Landlock) every file outside a list; without it in the list, nothing can be opened
+    system calls   (seccomp) new processes and programs, sockets, tracing: refused with EPERM
+    limits         CPU time, memory, size of files, number of open files and of threads
+    own uid        files and processes of whoever runs the grader; needs root, and a library that others may read
+
+None can be taken back from inside. Sources: the manual pages unshare(2), landlock(7), seccomp(2), setrlimit(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import stat
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+
+UID = 61_700  # of no one
+
+try:
+    import resource
+    libc = ctypes.CDLL(None, use_errno=True)
+except (ImportError, TypeError):  # Windows, where only the level "reduced" runs
+    libc = None
+
+
+class Unavailable(RuntimeError):
+    """This system does not give what a level needs."""
+
+
+def _call(name: str, *args) -> int:
+    result = getattr(libc, name)(*args)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+# Namespaces ----------------------------------------------------------------------------------------------------------
+
+NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+PRIVATE, NOSUID, NODEV = 1 << 18 | 1 << 14, 2, 4  # of every mount below; no setuid programs; no devices
+NO_NEW_PRIVILEGES, SECCOMP = 38, 22  # prctl's
+
+
+def namespaces(scratch: Path, megabytes: int = 64, *, user: bool) -> None:
+    """Go into new namespaces, with a disk of that size at ``scratch``, and become the first process in them.
+
+    The caller is forked: the parent only waits, and ends with the child's exit code. What the first process leaves
+    behind when it ends, the kernel ends. With ``user``, root is not needed. Needs a process of one thread.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        _call("unshare", NEWNS | NEWIPC | NEWPID | NEWNET | (NEWUSER if user else 0))
+        if user:
+            Path("/proc/self/setgroups").write_text("deny")
+            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        _call("mount", None, b"/", None, PRIVATE, None)
+        _call("mount", b"tmpfs", bytes(scratch), b"tmpfs", NOSUID | NODEV, f"size={megabytes}m,nr_inodes=10k,mode=777".encode())
+    except OSError as error:
+        raise Unavailable(f"no namespaces of its own ({error})") from None
+    child = os.fork()
+    if child:
+        status = os.waitpid(child, 0)[1]
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+READ_FILE, READ_DIR, WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
+ALL_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
+
+
+def files(readable: Iterable[Path], writable: Iterable[Path], hidden: Iterable[Path] = ()) -> None:
+    """From now on only these can be opened, folders with all that is below but for the hidden ones."""
+    version = libc.syscall(CREATE_RULESET, None, 0, 1)
+    if version < 1:
+        raise Unavailable("no Landlock, which is in Linux from 5.13 on and may be switched off")
+    everything = ALL_BY_VERSION[min(version, 3)]
+    scopes = 3 if version >= 6 else 0  # abstract sockets and signals stay inside, too
+    ruleset = struct.pack("QQQ", everything, 3 if version >= 4 else 0, scopes)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    ruleset_fd = _call("syscall", CREATE_RULESET, ruleset, size, 0)
+
+    def allow(path: Path, access: int) -> None:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            return  # it is not there, or a link to nowhere
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            access &= READ_FILE | WRITE_FILE | 1 << 14
+        _call("syscall", ADD_RULE, ruleset_fd, 1, struct.pack("=Qi", access & everything, fd), 0)
+        os.close(fd)
+
+    kept_out = {path.resolve() for path in hidden}
+    for path in readable:
+        for part in _without(path.resolve(), kept_out):
+            allow(part, READ_FILE | READ_DIR)
+    for path in writable:
+        allow(path, everything)
+    _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _call("syscall", RESTRICT_SELF, ruleset_fd, 0)
+    os.close(ruleset_fd)
+
+
+def _without(path: Path, hidden: set[Path]) -> list[Path]:
+    """The path, or where something hidden is below it, what lies beside that. A rule cannot be taken back further down."""
+    if path in hidden:
+        return []
+    if not any(path in one.parents for one in hidden):
+        return [path]
+    return [part for child in path.iterdir() for part in _without(child.resolve(), hidden)]
+
+
+# System calls --------------------------------------------------------------------------------------------------------
+
+# On x86_64 and on aarch64, from the kernel's tables; None where there is none.
+CALLS = {
+    "socket": (41, 198), "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "unshare": (272, 97),
+    "setns": (308, 268), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
+    "add_key": (248, 217), "request_key": (249, 218), "io_uring_setup": (425, 425), "memfd_create": (319, 279),
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180)}
+CLONE, CLONE3, AS_THREAD = (56, 220), (435, 435), 0x10000
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, and the kernel's number for it
+LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # classic BPF
+NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+KILL, ALLOW, REFUSE = 0x80000000, 0x7FFF0000, 0x00050000
+
+
+def system_calls() -> None:
+    """From now on a new process, program, socket or tracer is refused. Threads are not."""
+    if platform.machine() not in MACHINES:
+        raise Unavailable(f"no list of system calls for {platform.machine()}")
+    column, machine = MACHINES[platform.machine()]
+    program = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
+    if column == 0:
+        program += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL)]  # a second set of numbers, x32
+    for number in (numbers[column] for numbers in CALLS.values()):
+        if number is not None:
+            program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE | errno.EPERM)]
+    program += [(EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]  # so that libc takes clone, below
+    program += [(EQUAL, 0, 3, CLONE[column]), (LOAD, 0, 0, FIRST_ARGUMENT), (ANY_OF, 1, 0, AS_THREAD),
+                (RETURN, 0, 0, REFUSE | errno.EPERM), (RETURN, 0, 0, ALLOW)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    filters = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
+    try:
+        _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        _call("prctl", SECCOMP, 2, filters, 0, 0)
+    except OSError as error:
+        raise Unavailable(f"no filter of system calls ({error})") from None
+
+
+# Limits and the uid --------------------------------------------------------------------------------------------------
+
+def memory_in_use() -> int:
+    """The bytes of address space that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def limits(cpu_seconds: int, memory: int) -> None:
+    """At most so many bytes of address space, files of 16 MB, 64 open files, 256 threads, no core dump."""
+    for name, value in (("CPU", cpu_seconds), ("AS", memory), ("FSIZE", 16 << 20), ("NOFILE", 64), ("NPROC", 256), ("CORE", 0)):
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+
+
+def become(uid: int) -> None:
+    """Give up being root for good."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def others_can_read(path: Path) -> bool:
+    """Whether any user can go down to this folder and list it."""
+    return all(p.stat().st_mode & 0o1 for p in (path, *path.parents)) and bool(path.stat().st_mode & 0o4)

@@ -1,0 +1,422 @@
+"""The judge holds references, seeds and expected values, and runs no student's code: it asks a child for answers (see
+`server`), and compares them as the notebook's own check does.
+
+An exercise is tried on the inputs of the notebook's check first, whose card says all. Where that is right, it is tried on
+inputs drawn with seeds that nobody knows, which no card shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import hmac
+import importlib
+import inspect
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .. import exercises
+from ..exercises import declare, verdict as verdicts
+from ..exercises.declare import Case, Exercise, Outcome
+from ..exercises.source import takes_the_library
+from ..exercises.verdict import Finding, Verdict, judge
+from . import submission, wire
+
+LEVELS = ("full", "container", "reduced")
+HIDDEN_ROUNDS = 2
+STATEMENT_SECONDS = 10.0
+SECONDS = 60.0  # for one submission
+
+
+class LevelUnavailable(RuntimeError):
+    """This machine cannot shut submissions in as asked."""
+
+
+class Late(Exception):
+    """No answer came in time; the child is gone."""
+
+
+class Died(Exception):
+    """The child ended, or broke off the conversation; how, as a sentence goes on."""
+
+
+# Children ------------------------------------------------------------------------------------------------------------
+
+class Child:
+    """A process that answers requests, each in time or the process is ended."""
+
+    def __init__(self, source, to, end):
+        self._source, self._to, self._end = source, to, end
+        self._until, self._late, self._closed, self._asked = float("inf"), False, threading.Event(), 0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(0.05):
+            if time.monotonic() > self._until:
+                self._late = True
+                self._end()
+                return
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """End the child when the time is over. What it was asked meanwhile raises `Late`."""
+        self._until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._until = float("inf")
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The reply. Raises Late or Died, and then the child is gone."""
+        self._asked += 1
+        try:
+            wire.send(self._to, request | {"number": self._asked})
+            reply = wire.receive(self._source)
+            if not isinstance(reply, dict) or reply.get("number") != self._asked:
+                raise wire.Malformed("no reply to what was asked")
+            return reply
+        except (EOFError, OSError, ValueError) as problem:
+            status = self._end()
+            if self._late:
+                raise Late from None
+            raise Died("broke off the conversation with the grader" if isinstance(problem, wire.Malformed) else
+                       _how_it_ended(status)) from None
+
+    def close(self) -> None:
+        self._closed.set()
+        self._end()
+        for stream in (self._source, self._to):
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _how_it_ended(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status) if os.name == "posix" else status
+    if code >= 0:
+        return f"ended Python with exit code {code}"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else str(-code)
+    return {"SIGSEGV": "crashed Python (is there a recursion without end?)", "SIGXCPU": "used up its processor time",
+            "SIGKILL": "ended Python, or was ended"}.get(name, f"ended Python with {name}")
+
+
+class Forked:
+    """A server of the levels "full" and "container". It is there once `ready` has returned."""
+
+    def __init__(self, level: str, cpu_seconds: float = SECONDS):
+        self.level = level
+        self._folder = tempfile.TemporaryDirectory(prefix="course-")
+        os.chmod(self._folder.name, 0o777)
+        self._control, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "course_utils.grading.server", level, str(int(cpu_seconds)), str(theirs.fileno()),
+                   self._folder.name]
+        self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=_environment(), cwd="/",
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        theirs.close()
+
+    def ready(self) -> Forked:
+        """Wait until it is; LevelUnavailable, with the reason, where this machine has not what the level needs."""
+        said = self._control.makefile().readline().strip()
+        if said != "ready":
+            problem = said or self._server.communicate()[1][-500:]
+            self.close()
+            raise LevelUnavailable(f"level {self.level}: {problem}.")
+        return self
+
+    def child(self) -> Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+        lock, status = threading.Lock(), []
+
+        def end() -> int:
+            with lock:
+                if not status:
+                    self._control.sendall(b"k")
+                    status.append(struct.unpack("i", self._control.recv(4, socket.MSG_WAITALL))[0])
+            return status[0]
+
+        made = Child(ours.makefile("rb"), ours.makefile("wb"), end)
+        ours.close()
+        return made
+
+    def close(self) -> None:
+        self._control.close()
+        self._server.kill()  # the first process of the namespaces ends with its control socket
+        self._server.wait()
+        self._server.stderr.close()
+        self._folder.cleanup()
+
+
+class Spawned:
+    """The level "reduced", for every system: another process, and a time limit. A submission can do what its user can."""
+
+    level = "reduced"
+
+    def child(self) -> Child:
+        folder = tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True)
+        process = subprocess.Popen([sys.executable, "-m", "course_utils.grading.server", "reduced", "0", "", folder.name],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   env=_environment(), start_new_session=os.name == "posix")
+
+        def end() -> int:
+            if process.poll() is None:
+                process.kill()
+            status = process.wait()
+            with contextlib.suppress(OSError, AttributeError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started
+            folder.cleanup()
+            return status
+
+        return Child(process.stdout, process.stdin, end)
+
+    def close(self) -> None:
+        pass
+
+
+def _environment() -> dict[str, str]:
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "SYSTEMROOT", "LANG") if key in os.environ}
+    return kept | threads | {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}  # else a thread takes 64 MB
+
+
+# One submission ------------------------------------------------------------------------------------------------------
+
+class Player:
+    """Children in which a submission's statements were run. One that dies is replaced, without the statement that did it."""
+
+    def __init__(self, servers: Forked | Spawned, statements: Sequence[submission.Statement], seconds: float):
+        self._servers, self._statements, self._end = servers, statements, time.monotonic() + seconds
+        self._flags = [alias.name for s in statements if isinstance(s.tree, ast.ImportFrom) and s.tree.module == "__future__"
+                       for alias in s.tree.names if alias.name == "annotations"]
+        self._child: Child | None = None
+        self.failed: dict[int, str] = {}  # statement -> how
+        self.ended: set[str] = set()  # of "timed out", "died"
+
+    def left(self) -> float:
+        return self._end - time.monotonic()
+
+    def close(self) -> None:
+        if self._child:
+            self._child.close()
+        self._child = None
+
+    def _start(self) -> None:
+        while not self._child and self.left() > 0:
+            self._child = self._servers.child()
+            for i, statement in enumerate(self._statements):
+                if i in self.failed and not self.failed[i].startswith("stopped"):
+                    continue
+                try:
+                    with self._child.within(min(STATEMENT_SECONDS, self.left())):
+                        reply = self._child.ask({"cell": statement.cell, "statement": statement.number,
+                                                 "name": statement.name, "flags": self._flags})
+                except (Late, Died) as how:
+                    self.failed[i] = self._gone(how)
+                    break
+                if error := reply.get("error"):
+                    self.failed[i] = f"stopped with {str(error)[:1000]}"
+
+    def _gone(self, how: Late | Died) -> str:
+        self.close()
+        self.ended.add("timed out" if isinstance(how, Late) else "died")
+        return "did not end in time" if isinstance(how, Late) else str(how)
+
+    def outcomes(self, exercise: Exercise, cases: Sequence[Case]) -> list[Outcome]:
+        """What the calls did. Where one does not answer, it is the last."""
+        made: list[Outcome] = []
+        self._start()
+        if not self._child:
+            return [Outcome(late=True)]
+        try:
+            with self._child.within(min(exercise.seconds, self.left())):
+                for case in cases:
+                    made.append(_outcome(self._child.ask({"call": exercise.name, "args": case.args,
+                                                          "parameters": list(exercise.parameters)}), exercise))
+        except (Late, Died, wire.Malformed) as how:
+            said = self._gone(how if not isinstance(how, wire.Malformed) else Died("broke off the conversation"))
+            made.append(Outcome(late=True) if isinstance(how, Late) else Outcome(error=f"the end of its process: it {said}"))
+        return made
+
+
+def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
+    """A child's reply as an outcome, if it has that form."""
+    given = {f.name: reply.get(f.name) for f in fields(Outcome)}
+    value, error, trace, late, changed, printed = given.values()
+    if not (isinstance(error, str | None) and isinstance(trace, str) and late is False and isinstance(changed, tuple)
+            and set(changed) <= set(exercise.parameters) and type(printed) is int):
+        raise wire.Malformed("an answer of another form")
+    return Outcome(value, error and error[:1000], trace[:10_000], False, changed, printed)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a submission is worth: state is graded, blank, timed out, died, unreadable, or no notebook of the course."""
+
+    notebook: str
+    state: str
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def points(self) -> int:
+        return sum(v.points for v in self.verdicts)
+
+    @property
+    def out_of(self) -> int:
+        return sum(v.out_of for v in self.verdicts)
+
+
+def recognise(content: bytes) -> tuple[str, submission.Submission]:
+    """Which notebook of the course it is, by the exercises that stand in it. Unreadable where it is none."""
+    every = exercises.all_exercises()
+    read = submission.read(content, every)
+    text = "".join(read.broken.values())
+    found: dict[str, int] = {}
+    for name, exercise in every.items():
+        here = bool(read.defined(name)) or f"def {name}(" in text
+        found[exercise.notebook] = found.get(exercise.notebook, 0) + here
+    best = max(found, key=found.get)
+    if not found[best]:
+        raise submission.Unreadable("none of the course's exercises is defined in it. Is it another notebook?")
+    return best, read
+
+
+def grade(content: bytes, servers: Forked | Spawned, secret: str, seconds: float = SECONDS) -> Graded:
+    """The verdicts on a notebook, whatever is in it."""
+    start = time.monotonic()
+    try:
+        notebook, read = recognise(content)
+    except submission.Unreadable as problem:
+        return Graded("", "unreadable", notes=(f"This file could not be graded: {problem}.",))
+    asked = exercises.of_notebook(notebook)
+    tried = [e.name for e in asked if read.answers(e.name)]
+    statements = read.needed(tried)
+    lost = [name for s in statements if s.name == submission.IMPORT for name in s.binds]
+    notes = [*read.notes, *([f"No line imports {', '.join(sorted(lost))}; the course's own was used."] if lost else [])]
+    player = Player(servers, statements, seconds)
+    try:
+        given = tuple(_verdict(e, read, player, secret) for e in asked)
+        notes += [f"{statements[i].name}: a statement {how}." for i, how in player.failed.items()]
+    finally:
+        player.close()
+    state = next((s for s in ("timed out", "died") if s in player.ended), None) or (
+        "blank" if all(v.state == "not started" for v in given) else "graded")
+    return Graded(notebook, state, given, tuple(notes), round(time.monotonic() - start, 4))
+
+
+def _verdict(exercise: Exercise, read: submission.Submission, player: Player, secret: str) -> Verdict:
+    def early(state, *findings):
+        return Verdict(exercise.name, state, 0, exercise.points, findings)
+
+    answers = read.answers(exercise.name)
+    if not answers:
+        broken = [why for why in read.broken.values() if re.search(rf"^[ \t]*def {exercise.name}\b", why, re.MULTILINE)]
+        return early("wrong", *(Finding("wrong", why.split("\n")[0]) for why in broken)) if broken else early("not started")
+    if takes_the_library(answers[-1].tree, exercise.reference):
+        return early("not yours", Finding("hint", exercises.TAKEN.format(exercise.name)))
+    if problem := _cannot_be_called(answers[-1].tree, exercise):
+        return early("wrong", Finding("hint", problem))
+
+    rounds = [0, *(hidden_seed(secret, exercise.name, i) for i in range(HIDDEN_ROUNDS))]
+    for seed in rounds:
+        given = judge(exercise, _cases(exercise, seed), player.outcomes(exercise, _cases(exercise, seed)), _ours(exercise, seed))
+        if given.state != "right":
+            return given if seed == 0 else _without_inputs(given, exercise)
+    tried = len(_cases(exercise, 0)) + sum(len(_cases(exercise, seed)) for seed in rounds[1:])
+    return replace(given, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
+                                    *(Finding("right", p.name) for p in exercise.properties)))
+
+
+def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
+    """A verdict on hidden inputs, without anything that an answer or an error could have carried out."""
+    said = next((m.says for m in exercise.misconceptions if m.name == given.misconception), None)
+    return replace(given, findings=(
+        *([Finding("hint", said)] if said else []),
+        Finding("wrong", "right on the inputs that the notebook's check draws, and wrong on others of the same kind, drawn for "
+                         "grading and not shown. Does your answer hold for every input, or for those alone that you saw?")))
+
+
+def _cannot_be_called(tree: ast.stmt, exercise: Exercise) -> str | None:
+    """Whether its signature takes the arguments: asked of a function of that signature without a body."""
+    if not isinstance(tree, ast.FunctionDef):
+        return None
+    arguments = ast.parse(f"def f({ast.unparse(tree.args)}): ...").body[0].args
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
+        if argument:
+            argument.annotation = None
+    arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
+    arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
+    space: dict[str, Any] = {}
+    exec(f"def f({ast.unparse(arguments)}): ...", {}, space)  # names and commas alone
+    try:
+        inspect.signature(space["f"]).bind(*exercise.parameters)
+    except TypeError:
+        return (f"Your `{exercise.name}({ast.unparse(tree.args)})` cannot be called with {len(exercise.parameters)} arguments; "
+                f"expected ({', '.join(exercise.parameters)}).")
+    return None
+
+
+def hidden_seed(secret: str, name: str, number: int) -> int:
+    """A seed that follows from the secret alone."""
+    return int.from_bytes(hmac.digest(secret.encode(), f"{name} {number}".encode(), "sha256")[:6], "big")
+
+
+@functools.lru_cache(256)
+def _cases(exercise: Exercise, seed: int) -> list[Case]:
+    return exercise.cases(seed)
+
+
+@functools.lru_cache(256)
+def _ours(exercise: Exercise, seed: int):
+    """What gives the outcomes of the course's functions on these inputs, each worked out once."""
+    outcomes = functools.cache(lambda function: verdicts.call_ours(function, _cases(exercise, seed), exercise.parameters))
+    return lambda function, cases, parameters: outcomes(function)
+
+
+@functools.cache
+def version(notebook: str) -> str:
+    """Changes with whatever a verdict on this notebook depends on."""
+    modules = {inspect.getmodule(e.draw) for e in exercises.of_notebook(notebook)} | {
+        inspect.getmodule(e.reference) for e in exercises.of_notebook(notebook)} | {declare, verdicts}
+    text = "".join(sorted(Path(inspect.getfile(m)).read_text("utf-8") for m in modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _all_ready(servers: list[Forked]) -> list[Forked]:
+    try:
+        return [one.ready() for one in servers]
+    except LevelUnavailable:
+        for one in servers:
+            one.close()
+        raise
+
+
+def start(level: str, number: int) -> list[Forked | Spawned]:
+    """Servers of that level; "auto" takes the best that this machine has, and never the reduced one by itself."""
+    if level == "reduced":
+        return [Spawned()] * number
+    problems = []
+    for one in ("full", "container") if level == "auto" else (level,):
+        try:
+            if sys.platform != "linux":
+                raise LevelUnavailable(f"level {one}: needs Linux.")
+            return _all_ready([Forked(one) for _ in range(number)])
+        except LevelUnavailable as problem:
+            problems.append(str(problem))
+    raise LevelUnavailable(" ".join(problems) + " With --level reduced, submissions run in a process of their own under a time "
+                           "limit, and can read and write what you can: only where you trust those who wrote them.")

@@ -1,0 +1,369 @@
+"""Submissions as a class hands them in: good, messy, broken and hostile, each with what it should be worth and why.
+
+``corpus(folder)`` writes them as files. Notebook 1 carries most of them: `to_edge_index` 1 point, `degrees` 1, `permute` 2,
+`split_links` 3.
+"""
+
+import builtins
+import inspect
+import io
+import json
+import textwrap
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course_utils import exercises
+from course_utils.grading import submission
+
+ROOT = Path(__file__).parents[1]
+ONE = "01_graph_tasks"
+NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.ipynb"))]
+
+
+@dataclass
+class Made:
+    """A submission, and what it should come to: points by exercise where they are not full, state, words in the feedback."""
+
+    name: str
+    content: bytes
+    why: str
+    lost: tuple[str, ...] = ()
+    state: str = "graded"  # or several, with spaces between, where it depends on the Python
+    says: str = ""
+    notebook: str = ONE
+    suffix: str = ".ipynb"
+    states: dict = field(default_factory=dict)
+
+
+def load(name, folder="notebooks"):
+    return json.loads((ROOT / folder / f"{name}.ipynb").read_text("utf-8"))
+
+
+def solutions(name):
+    """The master's cell for each exercise."""
+    found = {}
+    for cell in load(name, "solutions")["cells"]:
+        source = "".join(cell["source"])
+        if "### BEGIN SOLUTION" in source:
+            found[next(e.name for e in exercises.of_notebook(name) if f"def {e.name}(" in source)] = source
+    return found
+
+
+def filled(name=ONE, answers=None, *, first="", before=None, after=()):
+    """The students' notebook with these answers, the master's for all others; cells in front, before an exercise, and behind."""
+    answers = solutions(name) | (answers or {})
+    notebook = load(name)
+    cells = []
+    for cell in notebook["cells"]:
+        exercise = (cell["metadata"].get("nbgrader") or {}).get("grade_id")
+        if before and exercise in before:
+            cells.append(code(before[exercise]))
+        if exercise in answers:
+            cell = cell | {"source": answers[exercise]}
+        cells.append(cell)
+    if first:
+        cells.insert(0, code(first))
+    notebook["cells"] = cells + [code(text) for text in after]
+    return notebook
+
+
+def code(text):
+    return {"cell_type": "code", "id": "x", "metadata": {}, "source": textwrap.dedent(text), "outputs": [], "execution_count": None}
+
+
+def as_bytes(notebook):
+    return json.dumps(notebook).encode()
+
+
+def wrong_as(exercise, misconception):
+    """A misconception's code under the exercise's name, and the misconception."""
+    lines = textwrap.dedent(inspect.getsource(misconception.wrong)).split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+    return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]]), misconception
+
+
+def stands_alone(text):
+    """Whether it needs nothing of the module that it comes from."""
+    (statement,) = submission.parse(text, "a misconception")
+    return not statement.needs - {"torch", *dir(builtins)}
+
+
+def degrees(body, before=""):
+    """A cell that answers `degrees` with this body."""
+    return f"{textwrap.dedent(before)}\ndef degrees(edge_index, num_nodes):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+
+
+RIGHT = "torch.bincount(edge_index[1], minlength=num_nodes)"
+WRONG = "torch.zeros(num_nodes, dtype=torch.int64)"
+
+
+def attempt(lines, before=""):
+    """Answers right where the attempt, which is forbidden, succeeds: so points mean a hole."""
+    body = "try:\n" + textwrap.indent(textwrap.dedent(lines).strip(), "    ") + f"\nexcept BaseException:\n    return {WRONG}\nreturn {RIGHT}\n"
+    return degrees(body, before)
+
+
+def one(name, why, answer=None, **options):
+    """A notebook 1 in which `degrees` is answered so; it costs that exercise alone, unless said otherwise."""
+    about = {key: options.pop(key) for key in ("lost", "state", "says") if key in options}
+    lost = about.pop("lost", ("degrees",) if answer else ())
+    return Made(name, as_bytes(filled(answers={"degrees": answer} if answer else None, **options)), why, lost, **about)
+
+
+def good():
+    for name in NAMES:
+        yield Made(f"perfect_{name}", as_bytes(load(name, "solutions")), "the master itself", notebook=name)
+        yield Made(f"blank_{name}", as_bytes(load(name)), "nothing was written", tuple(solutions(name)), "blank", notebook=name)
+        for exercise in exercises.of_notebook(name):
+            alone = ((text, m) for text, m in map(wrong_as, [exercise] * 99, exercise.misconceptions) if stands_alone(text))
+            for text, m in list(alone)[:1]:
+                yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
+                           f"the misconception {m.name!r}", (exercise.name,), says=m.says, notebook=name)
+    stubs = {"degrees": "def degrees(edge_index, num_nodes):\n    ...", "split_links": "def split_links(edge_index, fraction, generator):\n    ..."}
+    yield Made("half", as_bytes(filled(answers=stubs)), "two exercises of four", ("degrees", "split_links"))
+
+
+def messy():
+    right = solutions(ONE)
+    yield one("twice_right_then_wrong", "the later definition counts", lost=("degrees",), after=(degrees(f"return {WRONG}"),))
+    yield one("twice_wrong_then_right", "the later definition counts", before={"degrees": degrees(f"return {WRONG}")})
+    yield one("stub_behind_the_answer", "a stub never replaces an answer", after=("def degrees(edge_index, num_nodes):\n    ...",))
+    notebook = filled()
+    yield Made("copied_cell", as_bytes(notebook | {"cells": notebook["cells"] * 2}), "every cell stands twice, with the same ids")
+    yield Made("moved_cells", as_bytes(notebook | {"cells": notebook["cells"][::-1]}), "the cells in reverse order")
+    only = [cell for cell in notebook["cells"] if "".join(cell["source"]) in right.values()]
+    yield Made("deleted_cells", as_bytes(notebook | {"cells": only}), "nothing left but the answers: no import, no check",
+               says="No line imports")
+    retyped = [cell if "".join(cell["source"]) != right["permute"] else {"cell_type": "markdown", "metadata": {}, "source": cell["source"]}
+               for cell in notebook["cells"]]
+    yield Made("retyped_cell", as_bytes(notebook | {"cells": retyped}), "an answer in a text cell", says="text cell")
+    yield Made("Homework 1 FINAL (2)", as_bytes(notebook), "renamed")
+    yield Made("byte_order_mark", b"\xef\xbb\xbf" + as_bytes(notebook), "a byte-order mark in front")
+    yield Made("another_kernel", as_bytes(notebook | {"metadata": {"kernelspec": {"name": "gnn-env-3", "language": "julia"}}}),
+               "a kernel that is not here")
+    sheet = [{"cell_type": "code", "input": "".join(c["source"]).splitlines(keepends=True), "language": "python", "outputs": []}
+             if c["cell_type"] == "code" else c for c in notebook["cells"]]
+    yield Made("format_3", as_bytes({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": sheet}]}), "format 3")
+    bare = [{key: cell[key] for key in ("cell_type", "metadata", "source")} for cell in notebook["cells"]]
+    yield Made("format_4_0", as_bytes({"nbformat": 4, "nbformat_minor": 0, "metadata": {}, "cells": bare}), "format 4.0: no ids, no outputs")
+    yield one("format_4_99", "a minor version of the future", before={"degrees": "pass"})
+    yield one("missing_import", "torch is imported nowhere", "import torch as T\n" + degrees(f"return {RIGHT.replace('torch', 'T')}"),
+              lost=())
+    yield one("magics", "magic commands, a shell line, %%time on top of the answer",
+              "%%time\n" + degrees(f"return {RIGHT}"), lost=(), first="%matplotlib inline\n!pip install numpy\n%load_ext autoreload\nfiles = !ls\n?print")
+    yield one("input", "input() gets an empty line", degrees(f"return {RIGHT} + shift", "shift = len(input('your name: '))"), lost=())
+    many = code("for i in range(300_000):\n    print(i)") | {
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": [f"{i}\n" for i in range(300_000)]}]}
+    yield Made("long_output", as_bytes(notebook | {"cells": [many, *notebook["cells"]]}), "300,000 lines of output")
+    yield one("prints_a_lot", "prints 300,000 lines when it is called", degrees(f"for i in range(30_000):\n    print(i)\nreturn {RIGHT}"), lost=())
+    yield one("raises_first", "a cell that raises, before everything", first="import torch_geometric_temporal\n1 / 0")
+    yield one("raises_in_the_cell", "what stands below an error in the same cell counts all the same",
+              degrees(f"return {RIGHT}", "import not_there_at_all\nundefined_name"), lost=())
+    yield one("hangs_beside", "a cell that never ends, and which nothing needs", first="while True:\n    pass")
+    yield one("hangs_before", "what an answer needs never ends", degrees(f"return {RIGHT} + table", """
+        def make():
+            while True:
+                pass
+        table = make()"""), state="timed out", says="did not end in time")
+    yield one("exits_beside", "exit() in a cell", first="exit()\nraise SystemExit")
+    yield one("exits_before", "what an answer needs ends Python", degrees(f"return {RIGHT} + table", "import os\ntable = os._exit(3)"),
+              state="died", says="exit code 3")
+    yield one("no_python", "a cell that is no Python", "def degrees(edge_index, num_nodes)\n    return 1", says="no valid Python (line 1")
+    yield one("lambda", "a lambda is a function too", f"degrees = lambda edge_index, num_nodes: {RIGHT}", lost=())
+    yield one("helpers", "helper functions, and a table filled by a loop", degrees("return count(edge_index[1], num_nodes) * ones[0]", """
+        def count(index, size):
+            return torch.tensor([int((index == i).sum()) for i in range(size)], dtype=torch.int64)
+        ones = []
+        for i in range(3):
+            ones.append(1)"""), lost=())
+    yield one("library", "hands the question to the library", degrees("return graphs.degrees(edge_index, num_nodes)"), says="library's own degrees")
+    yield one("signature", "takes one argument too few", "def degrees(edge_index):\n    return 1", says="cannot be called with 2 arguments")
+    yield one("returns_nothing", "no return", degrees("torch.bincount(edge_index[1])"), says="returned None")
+    yield Made("empty", b"", "an empty file", tuple(right), "unreadable", says="is empty", notebook="")
+    yield Made("cut_off", as_bytes(notebook)[:-500], "half an upload", tuple(right), "unreadable", says="cut off", notebook="")
+    yield Made("no_notebook", b"%PDF-1.5", "a PDF called .ipynb", tuple(right), "unreadable", says="no JSON", notebook="")
+    yield Made("json_bomb", b"[" * 100_000, "brackets without end", tuple(right), "unreadable", notebook="")
+    yield Made("another_course", as_bytes({"nbformat": 4, "cells": [code("x = 1")]}), "another course's notebook", tuple(right),
+               "unreadable", says="none of the course's exercises", notebook="")
+
+
+def hostile(folder):
+    yield one("infinite_loop", "a loop that never ends", degrees("while True:\n    pass"), state="timed out", says="no answer came in time")
+    yield one("stubborn_loop", "a loop that catches everything", degrees("""
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass"""), state="timed out")
+    yield one("sleeper", "sleeps for a year", degrees("import time\ntime.sleep(3e7)"), state="timed out")
+    yield one("recursion", "a recursion without end", degrees("return degrees(edge_index, num_nodes)"), says="RecursionError")
+    yield one("deep_recursion", "the same, with the limit lifted", degrees("import sys\nsys.setrecursionlimit(10 ** 9)\nreturn degrees(edge_index, num_nodes)"),
+              state="timed out or died")
+    yield one("fork_bomb", "starts processes without end", attempt("import os\nfor i in range(100):\n    os.fork()"))
+    yield one("starts_a_program", "runs a shell", attempt("import subprocess\nsubprocess.run(['/bin/sh', '-c', 'true'], check=True)"))
+    yield one("six_gigabytes", "takes 6 GB", attempt("held = [torch.ones(250_000_000) for _ in range(6)]"), state="graded or timed out")
+    yield one("fills_the_disk", "writes 10 GB", attempt("""
+        for i in range(10_000):
+            with open(f"file{i}", "wb") as file:
+                file.write(bytes(1 << 20))"""))
+    yield one("large_file", "writes one large file", attempt("open('large', 'wb').write(bytes(100 << 20))"))
+    yield one("floods_stdout", "prints without end", degrees("import os\nwhile True:\n    print('x' * 10_000)\n    os.write(1, b'x' * 10_000)"),
+              state="timed out")
+    yield one("floods_the_pipe", "writes to every open file", degrees(f"""
+        import os
+        for fd in range(3, 20):
+            try:
+                for i in range(100):
+                    os.write(fd, b"x" * 1000)
+            except OSError:
+                pass
+        return {WRONG}"""), state="died")
+    yield one("closes_the_pipe", "closes every file", degrees("import os\nos.closerange(0, 100)\nreturn 1"), state="died")
+    yield one("exits", "os._exit", degrees("import os\nos._exit(0)"), state="died", says="exit code 0")
+    yield one("crashes", "reads address 0", degrees("import ctypes\nreturn ctypes.string_at(0)"), state="died", says="crashed Python")
+    yield one("signals", "kills everything it may", degrees(f"""
+        import os, signal
+        for pid in (os.getppid(), 1, 2, -1):
+            for sent in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP):
+                try:
+                    os.kill(pid, sent)
+                except OSError:
+                    pass
+        return {WRONG}"""))
+    yield one("threads", "threads that live on", degrees(f"""
+        import threading, time
+        for i in range(5):
+            threading.Thread(target=time.sleep, args=(1e6,)).start()
+        return {RIGHT}"""), lost=())
+    yield one("patched_comparison", "torch.equal and its kin say yes to everything", degrees(f"return {WRONG}", """
+        torch.equal = torch.allclose = lambda *args, **options: True
+        torch.isclose = lambda a, b, *args, **options: torch.ones(a.shape, dtype=torch.bool)
+        torch.Tensor.__eq__ = lambda a, b: True"""))
+    yield one("patched_check", "check says yes", degrees(f"return {WRONG}", """
+        from course_utils import exercises
+from course_utils.grading import submission
+        exercises.check = exercises.judge = lambda *args: "right"
+        exercises.verdict.judge = exercises.verdict_on = exercises.check"""))
+    yield one("patched_grader", "the call itself is replaced", degrees(f"""
+        import sys
+        run = sys.modules["course_utils.exercises.run"]
+        run.unchanged = lambda *args: True
+        return {WRONG}"""))
+    yield one("no_asserts", "asserts pass", degrees(f"return {WRONG}", "import builtins\nbuiltins.AssertionError = builtins.__debug__ if False else str"))
+    yield one("patched_import", "every import gives something else", degrees(f"return {WRONG}", """
+        import builtins
+        real = builtins.__import__
+        builtins.__import__ = lambda name, *args: real(name, *args) if name in ("torch", "sys") else None"""))
+    master = ROOT / "solutions" / f"{ONE}.ipynb"
+    yield one("reads_solutions", "opens the master", attempt(f"open({str(master)!r}).read()"))
+    yield one("reads_by_relative_path", "looks for the master everywhere", attempt(f"""
+        import glob, os, course_utils
+        found = glob.glob(os.path.dirname(course_utils.__file__) + "/../solutions/*") + glob.glob("/**/solutions/*.ipynb")
+        open(found[0]).read()"""))
+    yield one("reads_exercises", "imports the references", attempt("""
+        import importlib
+        importlib.import_module("course_utils.exercises.nb01_graph_tasks")"""))
+    yield one("reads_exercise_files", "reads the checks as text", attempt("""
+        import course_utils
+        open(course_utils.__path__[0] + "/exercises/nb01_graph_tasks.py").read()"""))
+    yield one("finds_exercises", "asks the package for them", attempt("""
+        from course_utils.exercises import find
+        find("degrees").reference"""))
+    yield one("reads_others", "opens the other submissions", attempt(f"""
+        import os
+        for name in os.listdir({str(folder)!r}):
+            open(os.path.join({str(folder)!r}, name)).read(1)"""))
+    yield one("reads_database", "opens the scores", attempt(f"open({str(folder.parent / 'scores.sqlite')!r}, 'rb').read(1)"))
+    yield one("reads_memory", "searches its memory for references and seeds", attempt("""
+        import gc
+        words = [x for x in gc.get_objects() if type(x).__name__ in ("Exercise", "Scores", "Misconception")]
+        words[0]"""))
+    yield one("reads_processes", "reads the memory of its parent", attempt("""
+        import os
+        open(f"/proc/{os.getppid()}/mem", "rb").read(1)"""))
+    yield one("writes_outside", "writes where others read", attempt(f"""
+        import os, pathlib, course_utils
+        for place in ("/tmp", "/var/tmp", "/dev/shm", {str(folder)!r}, os.path.dirname(course_utils.__file__)):
+            try:
+                pathlib.Path(place, "left_behind_by_a_submission").write_text("x")
+                break
+            except OSError:
+                pass
+        else:
+            raise OSError"""))
+    yield one("forged_verdict", "writes verdicts to the pipe", degrees(f"""
+        import json, os, struct
+        text = json.dumps({{"dict": [["state", "right"], ["points", 7], ["error", None], ["late", False], ["trace", ""],
+                                    ["changed", {{"tuple": []}}], ["printed", 0], ["value", 1]]}}).encode()
+        for fd in range(3, 10):
+            try:
+                os.write(fd, struct.pack("<QQ", len(text), 0) + text)
+            except OSError:
+                pass
+        return {WRONG}"""), state="died")
+    yield one("network", "opens a connection", attempt("import socket\nsocket.create_connection(('127.0.0.1', 22), 1)\nsocket.socket()"))
+    yield one("opens_a_socket", "makes a socket", attempt("import socket\nsocket.socket()"))
+    yield one("lifts_limits", "takes the limits off", attempt("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100_000, 100_000))
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))"""))
+    yield one("equal_to_all", "a Tensor that is equal to everything", degrees(f"return {WRONG}.as_subclass(Yes)", """
+        class Yes(torch.Tensor):
+            @classmethod
+            def __torch_function__(cls, function, types, args=(), kwargs=None):
+                return True if function.__name__ in ("equal", "allclose", "__eq__") else super().__torch_function__(function, types, args, kwargs or {})
+            def __eq__(self, other):
+                return True"""))
+    yield one("hostile_array", "an object with an __array__", degrees("return Hostile()", """
+        class Hostile:
+            shape = (3,)
+            def __array__(self, *args):
+                import os
+                os._exit(0)
+            def __eq__(self, other):
+                return True
+            def __len__(self):
+                raise SystemExit"""))
+    yield one("hostile_error", "an error whose text never ends", degrees("raise Endless()", """
+        class Endless(Exception):
+            def __str__(self):
+                raise SystemExit"""))
+    yield one("huge_answer", "an answer of 40 GB", degrees("return torch.zeros(1, dtype=torch.int64).expand(5 * 10 ** 9)"))
+    yield one("endless_answer", "a list that holds itself", degrees("held = []\nheld.append(held)\nreturn held"))
+    yield one("knows_the_grader", "answers only when it is graded", degrees(f"""
+        import os
+        return {RIGHT} if os.environ.get("HOME") is None else {WRONG}"""), lost=())
+    seen = [case.args for case in exercises.find("degrees").cases(0)]
+    table = [[edges.tolist(), n, exercises.find("degrees").reference(edges, n).tolist()] for edges, n in seen]
+    yield one("looked_up", "knows the answers of the notebook's check by heart", degrees("""
+        for edges, n, answer in TABLE:
+            if edges == edge_index.tolist() and n == num_nodes:
+                return torch.tensor(answer)
+        raise ValueError("secret " + str(edge_index.tolist()))""", f"TABLE = {table}"), says="drawn for grading and not shown")
+    yield one("nested", "a thousand brackets", degrees(f"return {RIGHT} + {'(' * 1000}1{')' * 1000}"), says="no valid Python")
+    yield Made("zip_slip", zipped({"../../../escaped.ipynb": as_bytes(filled())}), "a path that leads out of the zip", suffix=".zip")
+    yield Made("zip_bomb", zipped({"bomb.ipynb": bytes(300 << 20)}), "300 MB in 300 kB", tuple(solutions(ONE)), "unreadable",
+               says="larger than", notebook="", suffix=".zip")
+    yield Made("broken_zip", zipped({"a.ipynb": as_bytes(filled())})[:-300], "half a zip", tuple(solutions(ONE)), "unreadable",
+               says="no zip", notebook="", suffix=".zip")
+
+
+def zipped(files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def corpus(folder):
+    """Write all of them into a folder, with one link out of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [*good(), *messy(), *hostile(folder)]
+    for one in made:
+        (folder / f"{one.name}{one.suffix}").write_bytes(one.content)
+    link = Made("symbolic_link", b"", "a link to the master", tuple(solutions(ONE)), "unreadable", says="links are not followed", notebook="")
+    (folder / "symbolic_link.ipynb").symlink_to(ROOT / "solutions" / f"{ONE}.ipynb")
+    return [*made, link]

@@ -1,0 +1,584 @@
+"""The grader: every kind of submission gets what it is worth, none touches another, and nothing is lost."""
+
+import csv
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import submissions
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from course_utils import exercises
+from course_utils.cli import main
+from course_utils.exercises.declare import Named, Other, Outcome, Seed
+from course_utils.grading import inbox, judge, jail, report, run, store, submission, wire
+
+ROOT = Path(__file__).parents[1]
+COURSE = [sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())"]
+
+
+def servers(level):
+    try:
+        return judge.start(level, 1)[0]
+    except judge.LevelUnavailable as problem:
+        pytest.skip(f"this machine cannot prove the level {level!r}: {problem}")
+
+
+@pytest.fixture(scope="module", params=["full", "container"])
+def graded(request, tmp_path_factory):
+    """The whole collection at one level: submission -> (what was expected, its row), and the folder."""
+    servers(request.param).close()
+    folder = tmp_path_factory.mktemp(request.param)
+    made = {one.name: one for one in submissions.corpus(folder / "in")}
+    scores = store.Scores(folder / "scores.sqlite")
+    run.run(inbox.submissions(folder / "in"), scores, request.param)
+    report.write(scores, folder / "report")
+    rows = {row.student: row for row in scores.rows()}
+    scores.close()
+    print(f"\nproved the level {request.param!r}: {len(made)} submissions")
+    return made, rows, folder
+
+
+NAMES = [one.name for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(Path("in"))]] + ["symbolic_link"]
+
+
+def worth(made):
+    every = exercises.of_notebook(made.notebook) if made.notebook else []
+    return sum(e.points for e in every if e.name not in made.lost)
+
+
+def test_there_are_enough_of_them():
+    assert len(NAMES) == len(set(NAMES)) > 90
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_submission_gets_what_it_is_worth(graded, name):
+    made, row = graded[0][name], graded[1][name]
+    said = "\n".join(report.as_text(row))
+    print(f"{name:45} {made.why:60} expected {worth(made)} {made.state}, given {row.graded.points} {row.graded.state}")
+    assert row.graded.points == worth(made), said
+    assert row.graded.state in made.state.split(" or "), said
+    assert made.says in said
+    lost = {v.exercise for v in row.graded.verdicts if v.state != "right"}
+    assert lost == (set(made.lost) if made.notebook else set())
+
+
+def test_nothing_is_left_behind_and_nobody_is_lost(graded):
+    made, rows, folder = graded
+    assert rows.keys() == made.keys()
+    for place in ("/tmp", "/var/tmp", "/dev/shm", folder / "in", ROOT / "course_utils", folder.parent):
+        assert not Path(place, "left_behind_by_a_submission").exists()
+        assert not Path(place, "escaped.ipynb").exists()
+    assert not list(ROOT.glob("**/file0"))
+    assert {row.level for row in rows.values()} <= {"full", "container"}
+
+
+def test_feedback_never_shows_a_hidden_input(graded):
+    folder = graded[2]
+    page = (folder / "report" / "students" / "looked_up.html").read_text()
+    assert "secret" not in page and "drawn for grading and not shown" in page
+
+
+def test_every_page_escapes_what_students_wrote(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    answer = submissions.degrees("raise ValueError('<script>alert(1)</script>')")
+    graded = judge.grade(submissions.as_bytes(submissions.filled(answers={"degrees": answer})), one_server(), scores.secret)
+    scores.write("<b>=eve", "<i>.ipynb", b"", graded, "full", "1")
+    report.write(scores, tmp_path)
+    (page,) = (tmp_path / "students").iterdir()
+    for text in (page.read_text(), (tmp_path / "class.html").read_text()):
+        assert "<script>" not in text and "<b>=eve" not in text and "<i>.ipynb" not in text
+    assert "&lt;script&gt;" in page.read_text()
+    for name in ("../up", "a/b", "..", "con\n", "=1+1", "x" * 300):
+        assert (tmp_path / f"{report.file_name(name)}.html").resolve().parent == tmp_path
+    assert report._plain("=1+1") == "'=1+1"
+
+
+_server = []
+
+
+def one_server():
+    """A server for the tests that need any level."""
+    if not _server:
+        level = "full" if sys.platform == "linux" else "reduced"
+        _server.append(judge.start("auto" if level == "full" else level, 1)[0])
+    return _server[0]
+
+
+def test_the_reduced_level_grades_too():
+    servers = judge.start("reduced", 1)[0]
+    for name, points in (("perfect_01_graph_tasks", 7), ("exits_before", 6), ("infinite_loop", 6)):
+        made = next(one for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(Path("in"))] if one.name == name)
+        graded = judge.grade(made.content, servers, "secret")
+        assert graded.points == points, graded
+
+
+def test_the_reduced_level_is_never_taken_by_itself(monkeypatch):
+    monkeypatch.setattr(judge.sys, "platform", "darwin")
+    with pytest.raises(judge.LevelUnavailable, match="--level reduced, submissions run"):
+        judge.start("auto", 1)
+
+
+# What is sent --------------------------------------------------------------------------------------------------------
+
+VALUES = [None, True, 3, 1.5, float("nan"), "text", (1, [2.0, {"a": torch.arange(3)}]), torch.zeros(0, 3), torch.tensor(2.0),
+          torch.tensor([True, False]), torch.randn(2, 3, dtype=torch.float64).T, torch.tensor([1 + 2j]), torch.tensor([1.0]).bfloat16(),
+          Seed(5), Named("systems.mystery.centroid"), Other("ndarray"), torch.ones(2, requires_grad=True)]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: str(v).replace("\n", " ")[:40])
+def test_what_is_sent_comes_back(value):
+    pipe = submissions.io.BytesIO()
+    wire.send(pipe, value)
+    pipe.seek(0)
+    assert_same(wire.receive(pipe), value)
+
+
+def assert_same(a, b):
+    assert type(a) is type(b)
+    if isinstance(b, torch.Tensor):
+        assert (a.dtype, a.shape, a.requires_grad) == (b.dtype, b.shape, b.requires_grad) and torch.equal(a, b)
+    elif isinstance(b, tuple | list):
+        assert len(a) == len(b)
+        for x, y in zip(a, b):
+            assert_same(x, y)
+    elif isinstance(b, dict):
+        assert a.keys() == b.keys()
+        for key in b:
+            assert_same(a[key], b[key])
+    else:
+        assert a == b or (a != a and b != b)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_comes_in_is_a_message_or_malformed(data):
+    pipe = submissions.io.BytesIO()
+    wire.send(pipe, {"value": (torch.arange(6.0).reshape(2, 3), [torch.tensor([True])], {"a": 1})})
+    raw = bytearray(pipe.getvalue())
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=6)):
+        raw[place] = data.draw(st.integers(0, 255))
+    del raw[data.draw(st.integers(0, len(raw))):]
+    try:
+        wire.receive(submissions.io.BytesIO(bytes(raw)))
+    except (wire.Malformed, EOFError):
+        pass
+
+
+@pytest.mark.parametrize("content", [["float32", [1 << 40, 1 << 40], False], ["float32", [-1], False], ["object", [1], False],
+                                     ["float32", [4], False], ["float32", "ab", False], ["int64", [0] * 40, False]])
+def test_no_memory_is_taken_for_a_tensor_that_did_not_come(content):
+    text = json.dumps({"tensor": content}).encode()
+    with pytest.raises(wire.Malformed):
+        wire.receive(submissions.io.BytesIO(wire.HEADER.pack(len(text), 4) + text + b"1234"))
+    with pytest.raises(wire.Malformed):
+        wire.receive(submissions.io.BytesIO(wire.HEADER.pack(1 << 60, 1 << 60)))
+
+
+@pytest.mark.parametrize("reply", [{}, {"error": 3}, {"late": True}, {"changed": ("password",)}, {"printed": "many"}, {"trace": None}])
+def test_a_reply_of_another_form_is_no_outcome(reply):
+    with pytest.raises(wire.Malformed):
+        judge._outcome(vars(Outcome()) | reply if reply else {}, exercises.find("degrees"))
+
+
+# What is read --------------------------------------------------------------------------------------------------------
+
+MASTER = submissions.filled()
+
+
+def mutate(data, part):
+    """A valid piece of JSON, changed somewhere."""
+    junk = st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=20), st.just([]), st.just({}), st.just("\ud800"),
+                     st.just("(" * 300), st.just("def degrees("), st.just("%%time"), st.just("!ls"), st.just("x = ?"), st.just("\x00"))
+    if isinstance(part, dict) and part and data.draw(st.integers(0, 4)):
+        key = data.draw(st.sampled_from(sorted(part)))
+        if not data.draw(st.integers(0, 5)):
+            return {k: v for k, v in part.items() if k != key}
+        return part | {key: mutate(data, part[key])}
+    if isinstance(part, list) and part and data.draw(st.integers(0, 6)):
+        place = data.draw(st.integers(0, len(part) - 1))
+        return part[:place] + [mutate(data, part[place])] + part[place + data.draw(st.integers(0, 2)):]
+    if isinstance(part, str) and part and data.draw(st.booleans()):
+        place = data.draw(st.integers(0, len(part) - 1))
+        return part[:place] + data.draw(st.text(max_size=5)) + part[place + data.draw(st.integers(0, 3)):]
+    return data.draw(junk)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
+    notebook = MASTER
+    for _ in range(data.draw(st.integers(1, 4))):
+        notebook = mutate(data, notebook)
+    content = json.dumps(notebook).encode()
+    if data.draw(st.integers(0, 9)) == 0:
+        content = content[:data.draw(st.integers(0, len(content)))]
+    try:
+        name, read = judge.recognise(content)
+    except submission.Unreadable as problem:
+        assert len(str(problem)) > 10
+        return
+    for statement in read.needed(e.name for e in exercises.of_notebook(name)):
+        assert statement.cell
+
+
+@pytest.mark.parametrize("text", ["(" * 5000, "-" * 100_000 + "1", "a." * 50_000 + "b", "[" * 90 + "]" * 90, "f" + "()" * 50_000, "x = " + "1+" * 50_000 + "1",
+                                  "\x00", "\n" * 190_000 + "?", "lambda: " * 5000 + "0", "9" * 10_000, "x" * 300_000, "if 1:\n" + " if 1:\n" * 200,
+                                  "f'{" * 200 + "'", "\ud800", "? " * 50_000, "= " * 50_000 + "!"])
+def test_hostile_code_is_read_quickly_and_never_crashes_the_judge(text):
+    start = time.monotonic()
+    try:
+        submission.parse(text, "cell 1")
+    except SyntaxError:
+        pass
+    assert time.monotonic() - start < 20  # not a speed: quadratic time would be minutes
+
+
+def source_of(text, names=("f",)):
+    read = submission.Submission(statements=submission.parse(text, "cell 1"))
+    return [submission.ast.unparse(s.tree) for s in read.needed(names)]
+
+
+def test_only_what_is_needed_is_run():
+    text = """
+import math
+a = 1
+b = a + 1
+seen = []
+seen.append(2)
+x = slow()
+def helper(x): return x + b
+def f(x):
+    y = [x for x in seen]
+    return helper(y) * math.pi
+for i in range(3):
+    x = train()
+print(f(3))
+"""
+    kept = "\n".join(source_of(text))
+    assert "slow" not in kept and "train" not in kept and "print" not in kept  # x is f's own
+    assert all(word in kept for word in ("import math", "a = 1", "b = a + 1", "seen.append(2)", "def helper"))
+
+
+def test_what_changes_an_import_is_run_and_what_only_calls_it_is_not():
+    kept = source_of("import torch\ntorch.manual_seed(0)\ntorch.equal = print\ndef f(x): return torch.sin(x)")
+    assert kept == ["import torch", "torch.equal = print", "def f(x):\n    return torch.sin(x)"]
+
+
+# Where submissions come from -----------------------------------------------------------------------------------------
+
+def notebook_bytes():
+    return submissions.as_bytes(MASTER)
+
+
+def test_canvas_and_gradescope_exports_and_folders_name_the_students(tmp_path):
+    canvas = submissions.zipped({"loveada_LATE_101_9001_hw1-2.ipynb": notebook_bytes(), "noetheremmy_102_9002_hw1.ipynb": notebook_bytes(),
+                                 "nobody_103_9003_essay.pdf": b"%PDF", "__MACOSX/._x.ipynb": b"", "kovsofya_104_9004_all.zip": submissions.zipped(
+                                     {"hw/notebook.ipynb": notebook_bytes(), "hw/.ipynb_checkpoints/notebook-checkpoint.ipynb": b"x"})})
+    (tmp_path / "canvas.zip").write_bytes(canvas)
+    found = {f.student: f.name for f in inbox.submissions(tmp_path / "canvas.zip")}
+    assert set(found) == {"loveada_101", "noetheremmy_102", "nobody_103", "kovsofya_104"}
+    with pytest.raises(ValueError, match="no notebook was handed in, but nobody_103_9003_essay.pdf"):
+        next(f for f in inbox.submissions(tmp_path / "canvas.zip") if f.student == "nobody_103").content()
+
+    metadata = "submission_1:\n  :submitters:\n  - :name: Ada Love\n    :sid: '77'\n    :email: a@b.c\n  :score: 0\nsubmission_2:\n  :submitters:\n  - :name: E. N.\n"
+    export = submissions.zipped({"assignment_5_export/submission_metadata.yml": metadata.encode(),
+                                 "assignment_5_export/submission_1/a.ipynb": notebook_bytes(), "assignment_5_export/submission_2/b.ipynb": notebook_bytes()})
+    (tmp_path / "gradescope.zip").write_bytes(export)
+    assert [f.student for f in inbox.submissions(tmp_path / "gradescope.zip")] == ["77", "E. N."]
+
+    for student in ("alice", "bob"):
+        (tmp_path / "class" / student).mkdir(parents=True)
+        (tmp_path / "class" / student / "homework").write_bytes(notebook_bytes())  # without a suffix
+    assert [f.student for f in inbox.submissions(tmp_path / "class")] == ["alice", "bob"]
+    with pytest.raises(ValueError, match="is not there. Name a notebook"):
+        inbox.submissions(tmp_path / "nowhere")
+
+
+# What goes in and comes out ------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def small_class(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    (folder / "in").mkdir()
+    for one in [*submissions.good(), *submissions.messy()]:
+        if one.name in ("perfect_01_graph_tasks", "half", "blank_01_graph_tasks", "library", "misconception_degrees", "cut_off",
+                        "perfect_02_message_passing"):
+            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(one.content)
+    return folder
+
+
+def rows_of(path):
+    scores = store.Scores(path)
+    try:
+        return {row.student: (row.graded.points, row.graded.state, [(v.exercise, v.state, v.misconception) for v in row.graded.verdicts])
+                for row in scores.rows()}
+    finally:
+        scores.close()
+
+
+def test_from_a_folder_to_scores_and_pages(small_class, capsys):
+    out = small_class / "out"
+    marks = small_class / "marks.csv"
+    marks.write_text("student,notebook,question,points,out_of,comment\nhalf_4,01_graph_tasks,discussion,1.5,2,good start\n")
+    command = ["grade", str(small_class / "in"), "--scores", str(small_class / "scores.sqlite"), "--out", str(out), "--marks", str(marks)]
+    assert main(command) == 0
+    assert "7 files: 5 graded, 1 blank, 1 unreadable (level" in capsys.readouterr().out.replace("\n", " ")
+    table = {line["student"]: line for line in csv.DictReader(open(out / "scores.csv"))}
+    assert float(table["half_4"]["points"]) == 3 + 1.5 and float(table["half_4"]["out of"]) == 7 + 2
+    assert table["perfect02messagepassing_26"]["points"] == "10"
+    page = (out / "students" / "half_4.html").read_text()
+    assert "course-card" in page and "good start" in page and "1.5 of 2" in page
+    in_class = (out / "class.html").read_text()
+    assert exercises.find("degrees").misconceptions[0].says[:30] in in_class
+    result = json.loads((out / "results" / "half_4-01_graph_tasks.json").read_text())
+    assert result["score"] == 4.5 and result["tests"][0]["max_score"] == 1 and result["extra_data"]["level"] in judge.LEVELS
+
+    assert main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0  # nothing is run again, and marks are still there
+    assert "0 graded, 7 as before" in capsys.readouterr().out
+    table = {line["ID"]: line for line in csv.DictReader(open(out / "scores.csv"))}
+    assert table["4"]["Student"] == "half" and float(table["4"]["Notebook 1 (7)"]) == 4.5
+    assert main([*command, "--again"]) == 0
+    assert "5 graded" in capsys.readouterr().out and rows_of(small_class / "scores.sqlite")["half_4"][0] == 3
+
+
+def test_one_submission_alone(small_class, capsys, tmp_path):
+    file = next((small_class / "in").glob("half*"))
+    assert main(["grade", str(file), "--results", str(tmp_path / "results.json")]) == 0
+    said = capsys.readouterr().out
+    assert "01_graph_tasks: 3 of 7 points" in said and "✓ to_edge_index: right" in said and "1 file: 1 graded" in said
+    assert json.loads((tmp_path / "results.json").read_text())["score"] == 3
+
+
+@pytest.mark.parametrize(("marks", "says"), [("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
+                                             ("student,notebook,question,points,out_of\na,b,c,many,2\n", "line 2: could not convert")])
+def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
+    (tmp_path / "marks.csv").write_text(marks)
+    assert main(["grade", str(small_class / "in"), "--marks", str(tmp_path / "marks.csv")]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys):
+    shutil.copytree(small_class / "in", tmp_path / "in")
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
+    main(command)
+    file = next((tmp_path / "in").glob("half*"))
+    file.write_bytes(submissions.as_bytes(submissions.load(submissions.ONE, "solutions")))
+    capsys.readouterr()
+    main(command)
+    assert "1 graded, 6 as before" in capsys.readouterr().out
+    assert rows_of(tmp_path / "s.sqlite")["half_4"][0] == 7
+
+
+def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path, capsys, monkeypatch):
+    real = judge.grade
+    monkeypatch.setattr(judge, "grade", lambda content, *args: 1 / 0 if content == b"half" else real(content, *args))
+    shutil.copytree(small_class / "in", tmp_path / "in")
+    (tmp_path / "in" / "half.ipynb").write_bytes(b"half")
+    assert main(["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]) == 1
+    assert "1 not graded" in capsys.readouterr().out
+    assert rows_of(tmp_path / "s.sqlite")["perfect01graphtasks_22"][0] == 7
+
+
+# Killed, and at it together ------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """Forty submissions that take a while, and their scores when nothing disturbs."""
+    folder = tmp_path_factory.mktemp("crowd")
+    (folder / "in").mkdir()
+    some = [one for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(folder)]
+            if one.suffix == ".ipynb" and one.state in ("graded", "blank", "died") and one.name != "long_output"]
+    for one in some[:40]:
+        (folder / "in" / f"{one.name}.ipynb").write_bytes(one.content)
+    main(["grade", str(folder / "in"), "--scores", str(folder / "undisturbed.sqlite")])
+    return folder
+
+
+def test_killed_ten_times_all_scores_are_as_in_an_undisturbed_run(crowd):
+    path, rng = crowd / "killed.sqlite", random.Random(0)
+    command = [*COURSE, "grade", str(crowd / "in"), "--scores", str(path)]
+    counts = []
+    for _ in range(10):
+        before = len(rows_of(path)) if path.exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end, at = time.monotonic() + 60, before + rng.randint(1, 4)
+        while process.poll() is None and time.monotonic() < end and (not path.exists() or len(rows_of(path)) < at):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts.append(len(rows_of(path)))
+    assert counts == sorted(counts) and counts[0] > 0
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert rows_of(path) == rows_of(crowd / "undisturbed.sqlite")
+
+
+def test_the_servers_end_with_a_grader_that_is_killed(crowd, tmp_path):
+    process = subprocess.Popen([*COURSE, "grade", str(crowd / "in"), "--scores", str(tmp_path / "s.sqlite")],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "s.sqlite").exists() or not rows_of(tmp_path / "s.sqlite"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    mine = children(process.pid)
+    assert mine
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in mine):
+        assert time.monotonic() < end, "a server goes on without its grader"
+        time.sleep(0.05)
+
+
+def children(pid):
+    found = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [grandchild for child in found for grandchild in children(child)]
+
+
+def test_two_graders_on_one_database(crowd, tmp_path):
+    command = [*COURSE, "grade", str(crowd / "in"), "--scores", str(tmp_path / "both.sqlite")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert rows_of(tmp_path / "both.sqlite") == rows_of(crowd / "undisturbed.sqlite")
+
+
+def test_a_dask_cluster_of_two_workers_gives_the_same_scores(crowd, tmp_path, capsys):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        assert main(["grade", str(crowd / "in"), "--scores", str(tmp_path / "s.sqlite"), "--scheduler", cluster.scheduler_address]) == 0
+    assert rows_of(tmp_path / "s.sqlite") == rows_of(crowd / "undisturbed.sqlite")
+
+
+def test_a_cluster_that_is_not_there(crowd, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    assert main(["grade", str(crowd / "in"), "--scheduler", "tcp://127.0.0.1:1"]) in (1, 2)
+    assert "127.0.0.1:1" in capsys.readouterr().err
+
+
+# The walls themselves ------------------------------------------------------------------------------------------------
+
+def test_the_database_is_for_its_owner_alone_and_keeps_its_secret(tmp_path):
+    first = store.Scores(tmp_path / "s.sqlite")
+    again = store.Scores(tmp_path / "s.sqlite")
+    assert first.secret == again.secret and len(first.secret) == 32
+    assert first.secret != store.Scores(tmp_path / "t.sqlite").secret
+    if os.name == "posix":
+        assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0
+    (tmp_path / "text").write_text("no database at all, though it is long enough to look at" * 20)
+    with pytest.raises(ValueError, match="no database of scores"):
+        store.Scores(tmp_path / "text")
+
+
+def test_hidden_seeds_follow_from_the_secret_and_differ_by_exercise():
+    seeds = {judge.hidden_seed(secret, name, i) for secret in ("a", "b") for name in ("x", "y") for i in range(2)}
+    assert len(seeds) == 8 and judge.hidden_seed("a", "x", 0) == judge.hidden_seed("a", "x", 0)
+
+
+def test_rules_leave_out_what_is_hidden(tmp_path):
+    for name in ("a/b/hidden", "a/b/seen", "a/c"):
+        (tmp_path / name).mkdir(parents=True)
+    kept = jail._without(tmp_path / "a", {tmp_path / "a/b/hidden"})
+    assert sorted(kept) == [tmp_path / "a/b/seen", tmp_path / "a/c"]
+
+
+def test_the_server_holds_no_reference_and_no_check():
+    script = ("from course_utils.grading import server; server.load(); import sys, gc; "
+              "assert not [m for m in sys.modules if m.startswith('course_utils.exercises.nb')]; "
+              "assert not [x for x in gc.get_objects() if type(x).__name__ in ('Exercise', 'Misconception')]")
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+# Packing -------------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    assert main(["release", str(folder / "student.zip"), "--root", str(ROOT)]) == 0
+    with zipfile.ZipFile(folder / "student.zip") as archive:
+        archive.extractall(folder)
+    return folder / "student"
+
+
+def test_students_get_no_master_no_solution_and_no_instructors_cell(packed):
+    files = [path for path in packed.rglob("*") if path.is_file()]
+    assert {path.stem for path in packed.glob("notebooks/*")} == set(submissions.NAMES)
+    assert not [path for path in files if "solutions" in path.parts or "tests" in path.parts]
+    for path in packed.glob("notebooks/*.ipynb"):
+        text = path.read_text()
+        assert "### BEGIN SOLUTION" not in text and '"instructor"' not in text
+        assert json.loads(text)["cells"] == submissions.load(path.stem)["cells"]
+
+
+def test_the_students_readme_works_when_it_is_followed(packed):
+    """Its command, word for word, but for opening a browser at the end; then a notebook, and an exercise taken back."""
+    command = re.search(r"```sh\n(.*)\n```", (packed / "README.md").read_text())[1]
+    assert command.endswith("/jupyter lab notebooks")
+    command = command.replace("jupyter lab notebooks", "jupyter execute notebooks/01_graph_tasks.ipynb --output ran.ipynb")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(["bash", "-c", command], cwd=packed, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"state": "not started"' in (packed / "notebooks" / "ran.ipynb").read_text()
+    taken_back = subprocess.run([packed / ".venv" / "bin" / "python", "-c", "from course_utils.grading import reset; reset('degrees')"],
+                                cwd=packed / "notebooks", env=env, capture_output=True, text=True, check=True)
+    assert taken_back.stdout.strip().startswith("def degrees(edge_index, num_nodes):") and "..." in taken_back.stdout
+
+
+def test_the_gradescope_zip_runs_as_gradescope_runs_it(tmp_path, capsys):
+    assert main(["grade", "--gradescope-zip", str(tmp_path / "autograder.zip"), "--root", str(ROOT)]) == 0
+    source = tmp_path / "source"
+    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
+        archive.extractall(source)
+    assert not [path for path in source.rglob("*") if "solutions" in path.parts]
+    setup = (source / "setup.sh").read_text()
+    assert 'pip install -c course/constraints.txt -e "course[grade]"' in setup
+    subprocess.run(["bash", "-n", source / "setup.sh"], check=True)
+    # This environment stands in for the one that setup.sh makes, and imports the packed library.
+    (source / "venv" / "bin").mkdir(parents=True)
+    course = source / "venv" / "bin" / "course"
+    course.write_text(f"#!/bin/sh\nPYTHONPATH={source}/course exec {sys.executable} -c 'from course_utils.cli import main; raise SystemExit(main())' \"$@\"\n")
+    course.chmod(0o755)
+    for folder in ("submission", "results"):
+        (tmp_path / folder).mkdir()
+    half = next(one for one in submissions.good() if one.name == "half")
+    (tmp_path / "submission" / "my work.ipynb").write_bytes(half.content)
+    done = subprocess.run(["bash", source / "run_autograder"], env=os.environ | {"AUTOGRADER": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert (results["score"], [test["score"] for test in results["tests"]]) == (3, [1, 0, 2, 0])
+    assert results["extra_data"]["level"] in ("full", "container")
+
+
+# nbgrader ------------------------------------------------------------------------------------------------------------
+
+def test_nbgrader_gives_the_same_points(tmp_path):
+    """`nbgrader autograde` on a perfect, a half and a blank notebook 1, as they are handed out."""
+    pytest.importorskip("nbgrader")
+    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'gnn'\nc.ExecutePreprocessor.timeout = 120\n")
+    (tmp_path / "source" / "hw").mkdir(parents=True)
+    shutil.copy(ROOT / "notebooks" / f"{submissions.ONE}.ipynb", tmp_path / "source" / "hw")
+    for name in ("perfect", "half", "blank"):
+        made = next(one for one in submissions.good() if one.name in (name, f"{name}_{submissions.ONE}"))
+        (tmp_path / "submitted" / name / "hw").mkdir(parents=True)
+        notebook = submissions.filled() if name == "perfect" else json.loads(made.content)
+        (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").write_bytes(submissions.as_bytes(notebook))
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # nbgrader calls alembic by name
+    for command in (["generate_assignment", "hw", "--force"], ["autograde", "hw", "--force"], ["export"]):
+        done = subprocess.run([sys.executable, "-m", "nbgrader", *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+    points = {line["student_id"]: float(line["raw_score"]) for line in csv.DictReader(open(tmp_path / "grades.csv"))}
+    assert points == {"perfect": 7.0, "half": 3.0, "blank": 0.0}
+    for name, expected in points.items():
+        content = (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").read_bytes()
+        assert judge.grade(content, one_server(), "secret").points == expected
