@@ -12,3 +12,11 @@ torch.set_num_threads(1)  # small tensors: on a busy machine more threads take m
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+LEVELS = {}  # of the grader: level -> what was proved, or why nothing was
+
+
+def pytest_terminal_summary(terminalreporter):
+    for level, said in LEVELS.items():
+        terminalreporter.write_line(f"grader, level {level!r}: {said}")
