@@ -48,6 +48,14 @@ def test_textbook_layers_and_peers_compute_what_the_librarys_do(load):
     assert {("EGNN", "textbook"), ("GVP", "textbook")} <= compared
 
 
+def test_the_floor_of_a_graph_convolution_is_its_product(load):
+    floors = [(layer, peers["the product alone (floor)"][0], inputs)
+              for what, layer, peers, inputs, _ in load("layers").cases(shrink=10) if what.startswith("GCN")]
+    assert len(floors) == 4  # dense and sparse features, a wide layer, a large graph
+    for layer, floor, (h, edge_index) in floors:
+        torch.testing.assert_close(floor(h, edge_index), layer.W(h))
+
+
 def test_a_layer_that_differs_is_not_timed(load):
     layers = load("layers")
     what, layer, peers, inputs, _ = next(layers.cases(shrink=10))
