@@ -8,7 +8,10 @@ egnn-pytorch, dense    with perceptrons as wide as ours; a node sends a message 
 e3nn                   scalars and vectors of the same number, products with l <= 1 channel by channel, weights from edge_s
 
 "The product alone" is no peer but a floor for both: h W^T, which no graph convolution can leave out, and its backward.
-What PyTorch Geometric takes, divided by this, is the highest ratio that any layer could reach.
+What PyTorch Geometric takes, divided by this, is the highest ratio that any layer could reach: 1.3 from 1,433 to 16,
+and 3 from 64 to 64, where ours had 1.0 and 1.4. Edges sorted at each call, for a CSR product in scipy, gave 1.6 from 64
+to 64; with Kipf's weights in numpy as well, 1.8; with all of it kept between calls, 2.0. The taught layer stays as it
+is.
 
 egnn-pytorch's perceptrons are four times as wide as ours if one lets it choose; here it is given ours. What enters a layer
 needs a gradient, as in the middle of a network; the 1,433 features of the graph convolutions are data and need none.
