@@ -17,8 +17,9 @@ from .submission import LARGEST
 
 CANVAS = re.compile(r"(?P<name>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
-MOST = 200  # files in a student's zip
-NOT_THEIRS = re.compile(r"(^|/)(\.[^./]|__MACOSX/|.*-checkpoint\.ipynb$|.*\.kept-\d+\.ipynb$)")
+MOST = 200  # notebooks of one student
+NOT_THEIRS = re.compile(
+    r"(^|/)(\.[^./]|__MACOSX/|(.*-checkpoint\.ipynb|.*\.kept-\d+\.ipynb|(?i:desktop\.ini|thumbs\.db))$)")
 
 
 @dataclass(frozen=True)
@@ -30,49 +31,59 @@ class File:
     content: Callable[[], bytes]
 
 
-def submissions(source: Path) -> list[File]:
+def submissions(source: Path, student: str = "") -> list[File]:
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
     Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is theirs, or by
-    the file. A student whose folder or zip holds no notebook is listed with a file that says so.
+    the file. A student whose folder or zip holds no notebook is listed with a file that says so. With ``student``, all
+    files are theirs, however they are named.
     """
     if not source.exists():
         raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
-    if source.is_file() and not zipfile.is_zipfile(source):
-        return [File(source.stem, source.name, source.read_bytes)]
-    entries = dict(_in_zip(source.name, source.read_bytes) if source.is_file() else _in_folder(source))
-    if source.is_file() and len({name.split("/")[0] for name in entries}) == 1 and len({
-            "/".join(name.split("/")[:2]) for name in entries}) > 1:
+    entries = dict(_in_folder(source) if source.is_dir() else _in_zip(source.name, source.read_bytes)
+                   if zipfile.is_zipfile(source) else [(source.name, _sized(source))])
+    tops, seconds = ({tuple(name.split("/")[:n]) for name in entries} for n in (1, 2))
+    if len(tops) == 1 and len(seconds) > 1 and (source.is_file() or any(second[1] == METADATA for second in seconds)):
         entries = {name.split("/", 1)[1]: content for name, content in entries.items()}  # the folder that was zipped
     people = _gradescope(entries.pop(METADATA, None))
-    by_student: dict[str, list[File]] = {}
+
+    def whose(first: str, in_folder: bool) -> str:
+        canvas = CANVAS.match(first)
+        return student or people.get(first) or (
+            f"{canvas['name']}_{canvas['id']}" if canvas else first if in_folder else Path(first).stem)
+
+    folders = {path.name for path in source.iterdir() if path.is_dir()} if source.is_dir() and not people else people
+    folders = [name for name in folders if not NOT_THEIRS.search(f"{name}/")]
+    by_student: dict[str, list[File]] = {whose(name, True): [] for name in folders}  # an empty one is a student's too
     for name, content in entries.items():
         first, _, rest = name.partition("/")
-        canvas = CANVAS.match(first)
-        student = people.get(first) or (f"{canvas['name']}_{canvas['id']}" if canvas else first if rest else Path(first).stem)
-        by_student.setdefault(student, []).extend(_notebooks(student, name, content))
+        one = whose(first, bool(rest))
+        by_student.setdefault(one, []).extend(_notebooks(one, name, content))
     if not by_student:
         raise ValueError(f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them.")
-    return [file for student, files in sorted(by_student.items())
-            for file in ([f for f in files if f.name.endswith(".ipynb") or _looks_like_one(f)] or [_none(student, files)])]
+    return [file for one, files in sorted(by_student.items()) for file in _to_grade(one, files)]
 
 
-def _notebooks(student: str, name: str, content: Callable[[], bytes]) -> Iterator[File]:
-    """The file, or what is in it where a student handed in a zip."""
-    if not name.endswith(".zip"):
+def _to_grade(student: str, files: list[File]) -> list[File]:
+    """A student's notebooks, or one file that says why there are none."""
+    found = [file for file in files if file.name.lower().endswith(".ipynb") or _looks_like_one(file)]
+    if len(found) > MOST:
+        return [File(student, files[0].name, _raising(f"there are {len(found)} notebooks; at most {MOST} are graded"))]
+    what = f", but {', '.join(file.name for file in files[:5])}" if files else ""
+    return found or [File(student, files[0].name if files else "nothing", _raising(
+        f"no notebook was handed in{what}. Hand in the notebook itself, the file that ends in .ipynb"))]
+
+
+def _notebooks(student: str, name: str, content: Callable[[], bytes], deep: int = 3) -> Iterator[File]:
+    """The file, or what is in it where a student handed in a zip, perhaps of a zip."""
+    if not name.lower().endswith(".zip") or not deep:
         yield File(student, name, content)
         return
     try:
-        inside = _in_zip(name, content)
+        for inner, read in _in_zip(name, content):
+            yield from _notebooks(student, f"{name}/{inner}", read, deep - 1)
     except ValueError as problem:
-        inside = [(f"{name}.ipynb", _raising(str(problem)))]
-    for inner, read in inside:
-        yield File(student, f"{name}/{inner}" if not inner.startswith(name) else inner, read)
-
-
-def _none(student: str, files: list[File]) -> File:
-    names = ", ".join(file.name for file in files[:5]) or "nothing"
-    return File(student, files[0].name if files else "nothing", _raising(f"no notebook was handed in, but {names}"))
+        yield File(student, f"{name}.ipynb", _raising(str(problem)))
 
 
 def _raising(reason: str) -> Callable[[], bytes]:
@@ -83,7 +94,7 @@ def _raising(reason: str) -> Callable[[], bytes]:
 
 def _looks_like_one(file: File) -> bool:
     """Whether a file of another name holds a notebook."""
-    if not file.name.endswith((".json", ".txt", ".ipynb_", ".nb")) and "." in Path(file.name).name:
+    if not re.search(r"\.(json|txt|nb)$|\.ipynb", file.name, re.IGNORECASE) and "." in Path(file.name).name:
         return False
     try:
         return b'"cells"' in file.content() and file.content().lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{")
