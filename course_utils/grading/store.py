@@ -35,7 +35,7 @@ class Mark:
     student: str
     notebook: str
     question: str
-    points: float
+    points: float | None
     out_of: float
     comment: str = ""
 
@@ -56,8 +56,8 @@ class Scores:
     """The database. ``secret`` is drawn when it is made, and hidden inputs follow from it: keep the file to yourself."""
 
     def __init__(self, path: Path):
-        self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         try:
+            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
             self._db.execute("pragma journal_mode = wal")
             self._db.executescript(TABLES)
         except sqlite3.DatabaseError as problem:
@@ -68,10 +68,12 @@ class Scores:
         (self.secret,), = self._db.execute("select value from setting where name = 'secret'")
 
     def done(self, student: str, file: str, content: bytes | None, version_of) -> bool:
-        """Whether this content was graded under the exercises' present version."""
-        row = self._db.execute("select digest, notebook, version from submission where student = ? and file = ?",
+        """Whether this content was graded under the exercises' present version. Where the grader failed, or time
+        ran out, perhaps on a busy machine, it is tried again."""
+        row = self._db.execute("select digest, notebook, version, state from submission where student = ? and file = ?",
                                (student, file)).fetchone()
-        return bool(row) and row[0] == digest(content) and row[2] == version_of(row[1])
+        return bool(row) and row[0] == digest(content) and row[2] == version_of(row[1]) and (
+            row[3] not in ("not graded", "timed out"))
 
     def write(self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str) -> None:
         """All of a submission at once, or nothing."""
@@ -104,13 +106,15 @@ class Scores:
             yield Row(student, file, graded, level, version, graded_at)
 
     def give(self, marks: list[Mark]) -> None:
-        """Add points given by hand; those for the same question are replaced."""
+        """Add points given by hand; those for the same question are replaced, or taken back where there are none."""
         with self._db:
             self._db.executemany("insert or replace into mark values (?, ?, ?, ?, ?, ?)", [tuple(asdict(m).values()) for m in marks])
+            self._db.execute("delete from mark where points is null")
 
     def marks(self) -> list[Mark]:
         """All points given by hand."""
-        return [Mark(*row) for row in self._db.execute("select * from mark order by student, notebook, question")]
+        return [Mark(*who, _whole(points), _whole(out_of), comment) for *who, points, out_of, comment in
+                self._db.execute("select * from mark order by student, notebook, question")]
 
     def close(self) -> None:
         self._db.close()
