@@ -24,6 +24,13 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
+def positive(text: str) -> int:
+    """A number of jobs or seconds."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     course = argparse.ArgumentParser(prog="course", description="Build the notebooks, hand them out, and grade them.")
     course.set_defaults(run=lambda args: course.print_help() or 0)
@@ -51,11 +58,11 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--out", type=Path, metavar="FOLDER", help="scores.csv, a page for each student, one for the class")
     grade.add_argument("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     grade.add_argument("--marks", type=Path, metavar="CSV", help="points given by hand: student,notebook,question,points,out_of,comment")
-    grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student's notebook")
+    grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
     grade.add_argument("--level", choices=("auto", "full", "container", "reduced"), default="auto",
                        help="how submissions are shut in; reduced hardly, so it has to be asked for")
-    grade.add_argument("--jobs", type=int, default=0, metavar="N", help="submissions at once; else one for each core")
-    grade.add_argument("--seconds", type=float, default=60, metavar="S", help="the most that one submission may take")
+    grade.add_argument("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
+    grade.add_argument("--seconds", type=positive, default=60, metavar="S", help="the most that a submission may take")
     grade.add_argument("--again", action="store_true", help="run also what has not changed")
     grade.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask cluster, such as tcp://10.0.0.1:8786")
     grade.add_argument("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
@@ -91,26 +98,33 @@ def run_grade(args: argparse.Namespace) -> int:
         print("course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.", file=sys.stderr)
         return 2
     from .grading import inbox, report, run, store
-    files = inbox.submissions(args.submissions)
+    alone = args.results and args.submissions.is_dir()  # then all files are one student's, however they are named
+    files = inbox.submissions(args.submissions, args.submissions.name if alone else "")
     marks = report.read_marks(args.marks) if args.marks else []
     with tempfile.TemporaryDirectory() as folder:
         scores = store.Scores(args.scores or Path(folder, "scores.sqlite"))
         try:
             scores.give(marks)
-            counted, level = run.run(files, scores, args.level, jobs=args.jobs, scheduler=args.scheduler, again=args.again,
-                                     seconds=args.seconds)
+            counted, level = run.run(files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
+                                     again=args.again, seconds=args.seconds)
             if args.out:
                 print("written:", ", ".join(map(str, report.write(scores, args.out, args.canvas))))
-            rows = [row for row in scores.rows() if (row.student, row.file) in {(f.student, f.name) for f in files}]
+            every, theirs = list(scores.rows()), {(f.student, f.name) for f in files}
+            rows, given = [row for row in every if (row.student, row.file) in theirs], scores.marks()
         finally:
             scores.close()
     if args.results:
-        best = max(rows, key=lambda row: row.graded.points)
-        args.results.write_text(json.dumps(report.results(best), indent=1), "utf-8")
+        best = [row for row in rows if not row.graded.notebook or row in report.counting(rows).values()]
+        of_these = {(row.student, row.graded.notebook) for row in best}
+        args.results.write_text(json.dumps(report.results(best, [
+            mark for mark in given if (mark.student, mark.notebook) in of_these]), indent=1), "utf-8")
     if len(files) == 1:
         print("\n".join(report.as_text(rows[0])))
     print(f"{len(files)} file{'s' * (len(files) != 1)}: " + ", ".join(f"{counted[s]} {s}" for s in (*run.STATES, "as before") if counted[s] or s == "graded")
           + f" (level {level})")
+    if strangers := sorted({mark.student for mark in marks} - {row.student for row in every}):
+        print(f"{args.marks}: nothing came from {', '.join(strangers)}. Are they called so in scores.csv? A line "
+              "without points takes back what was given.", file=sys.stderr)
     return 1 if counted["not graded"] else 0
 
 
