@@ -308,6 +308,32 @@ def test_canvas_and_gradescope_exports_and_folders_name_the_students(tmp_path):
         inbox.submissions(tmp_path / "nowhere")
 
 
+def test_the_folder_of_a_student_who_handed_in_nothing_and_other_ways_to_hand_in(tmp_path):
+    for name in ("nothing", "capitals", "deep"):
+        (tmp_path / "class" / name).mkdir(parents=True)
+    (tmp_path / "class" / "capitals" / "HW.IPYNB").write_bytes(notebook_bytes())
+    inner = submissions.zipped({"hw/a.ipynb": notebook_bytes()})
+    (tmp_path / "class" / "deep" / "all.zip").write_bytes(submissions.zipped({"inner.ZIP": inner}))
+    (tmp_path / "class" / "Thumbs.db").write_bytes(b"x")
+    found = {f.student: f for f in inbox.submissions(tmp_path / "class")}
+    assert set(found) == {"nothing", "capitals", "deep"}
+    assert found["capitals"].content() == found["deep"].content() == notebook_bytes()
+    with pytest.raises(ValueError, match="no notebook was handed in. Hand in the notebook itself"):
+        found["nothing"].content()
+    unpacked = tmp_path / "unpacked" / "assignment_5_export"
+    (unpacked / "submission_1").mkdir(parents=True)
+    (unpacked / inbox.METADATA).write_text("".join(
+        f"submission_{i}:\n  :submitters:\n  - :name: {name}\n" for i, name in ((1, "Ada"), (2, "Bo"))))
+    (unpacked / "submission_1" / "a.ipynb").write_bytes(notebook_bytes())
+    assert [f.student for f in inbox.submissions(tmp_path / "unpacked")] == ["Ada", "Bo"]
+    assert {f.student for f in inbox.submissions(tmp_path / "class", "one")} == {"one"}
+
+
+def test_one_file_of_canvas_alone_is_its_students(tmp_path):
+    (tmp_path / "loveada_LATE_101_9001_hw1-2.ipynb").write_bytes(notebook_bytes())
+    assert [f.student for f in inbox.submissions(tmp_path / "loveada_LATE_101_9001_hw1-2.ipynb")] == ["loveada_101"]
+
+
 # What goes in and comes out ------------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -363,12 +389,70 @@ def test_one_submission_alone(small_class, capsys, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["score"] == 3
 
 
-@pytest.mark.parametrize(("marks", "says"), [("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
-                                             ("student,notebook,question,points,out_of\na,b,c,many,2\n", "line 2: could not convert")])
+COLUMNS = "student,notebook,question,points,out_of\n"
+
+
+@pytest.mark.parametrize(("marks", "says"), [
+    ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
+    (f"{COLUMNS}a,b,c,many,2\n", "line 2: could not convert"), (f"{COLUMNS}a,b,c,1\n", "points and out_of are numbers"),
+    (f"{COLUMNS}a,b,c,1,2\n", "b is no notebook; there are 01_graph_tasks"), ("M\xfcller", "is no text in UTF-8")])
 def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
-    (tmp_path / "marks.csv").write_text(marks)
+    (tmp_path / "marks.csv").write_text(marks, "latin-1")
     assert main(["grade", str(small_class / "in"), "--marks", str(tmp_path / "marks.csv")]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, capsys):
+    marks, scores = tmp_path / "marks.csv", store.Scores(tmp_path / "s.sqlite")
+    head = "student,notebook,question,points,out_of,comment\n"
+    for points, kept in (("0.1", [("ada", 0.1)]), ("2", [("ada", 2)]), ("", [])):
+        marks.write_text(f"{head}ada,01_graph_tasks,discussion,{points},2,\n")
+        scores.give(report.read_marks(marks))
+        assert [(mark.student, mark.points) for mark in scores.marks()] == kept
+    marks.write_text(f"{head}ada,01_graph_tasks,discussion,1,2,\n")
+    assert main(["grade", str(next((small_class / "in").glob("half*"))), "--marks", str(marks)]) == 0
+    assert "nothing came from ada" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--scores", "no/such/folder/s.sqlite"], ["--jobs", "-3"], ["--seconds", "0"]])
+def test_wrong_arguments_to_grade_are_said_in_a_sentence(small_class, capsys, arguments):
+    try:
+        code = main(["grade", str(small_class / "in"), *arguments])
+    except SystemExit as end:  # argparse's
+        code = end.code
+    assert code == 2 and arguments[1] in capsys.readouterr().err
+
+
+def row(student="a", file="f", notebook=submissions.ONE, state="graded", *given):
+    return store.Row(student, file, judge.Graded(notebook, state, given), "full", "1", "2024-01-01T00:00:00+00:00")
+
+
+def test_pages_and_tables_lose_nobody(tmp_path):
+    verdict = judge.Verdict("degrees", "not started", 0, 1)
+    rows = [row("a", "f", submissions.ONE, "graded", verdict), row("a", "g", "", "unreadable"),
+            row("b_1", "h", "", "not graded")]
+    best = report.counting(rows)
+    assert [line[:2] for line in report.full_table(best, [])[1:]] == [["a", ""], ["a", submissions.ONE], ["b_1", ""]]
+    assert [line[-1] for line in report.canvas_table(best, [], "HW")[1:]] == [0, ""]
+    page = report.feedback("a", rows[:2], best, [])
+    assert "another file" not in page and "No function <code>degrees</code>" in page and "In all: 0 of 1 points" in page
+    results = report.results(rows[:2])
+    assert "g: 0 of 0 points (unreadable)" in results["output"] and results["extra_data"]["level"] == "full, full"
+
+
+def test_the_class_page_says_what_else_went_wrong():
+    for said, name in (("cell 3 is no valid Python (line 1: x)", "no valid Python"),
+                       ("on x: the answer is a ndarray; y", "a NumPy array in place of a tensor"),
+                       (exercises.TAKEN.format("degrees"), "the library's own function"),
+                       ("else", "wrong in another way")):
+        assert report._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),))) == name
+
+
+def test_what_ran_out_of_time_or_met_a_fault_is_tried_again(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    for state, done in (("graded", True), ("timed out", False), ("not graded", False), ("unreadable", True)):
+        scores.write("a", "f", b"x", row(state=state).graded, "full", "1")
+        assert scores.done("a", "f", b"x", lambda notebook: "1") is done
 
 
 def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys):
