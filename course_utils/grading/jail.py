@@ -1,9 +1,11 @@
 """Shutting a process in, with what Linux gives to everyone. What each part keeps out:
 
-    namespaces     other processes, the network, shared memory; a small disk of its own, gone with the process
+    namespaces     other processes, the network, shared memory; a small disk of its own, all others read-only (Landlock lets
+                   through what changes a file without opening it, such as chmod)
     files          (Landlock) every file outside a list; without it in the list, nothing can be opened
     system calls   (seccomp) new processes and programs, sockets, tracing: refused with EPERM
     limits         CPU time, memory, size of files, number of open files and of threads
+    capabilities   what root may do, or may in namespaces of its own
     own uid        files and processes of whoever runs the grader; needs root, and a library that others may read
 
 None can be taken back from inside. Sources: the manual pages unshare(2), landlock(7), seccomp(2), setrlimit(2).
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import os
 import platform
 import stat
@@ -20,7 +23,7 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-UID = 61_700  # of no one
+UID = 61_700  # of no one, as are the next 3,000
 
 try:
     import resource
@@ -45,6 +48,7 @@ def _call(name: str, *args) -> int:
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 PRIVATE, NOSUID, NODEV = 1 << 18 | 1 << 14, 2, 4  # of every mount below; no setuid programs; no devices
+MOUNT_SETATTR, HERE, RECURSIVE, READ_ONLY = 442, -100, 0x8000, 1
 NO_NEW_PRIVILEGES, SECCOMP = 38, 22  # prctl's
 
 
@@ -69,6 +73,19 @@ def namespaces(scratch: Path, megabytes: int = 64, *, user: bool) -> None:
     if child:
         status = os.waitpid(child, 0)[1]
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def read_only(but: Path) -> None:
+    """From now on every disk is, but for one."""
+    for path, flags, taken in ((b"/", RECURSIVE, 0), (bytes(but), 0, READ_ONLY)):
+        _call("syscall", MOUNT_SETATTR, HERE, path, flags, struct.pack("QQQQ", READ_ONLY - taken, taken, 0, 0), 32)
+
+
+def alone(own: int) -> None:
+    """The next fork sees no process but itself: it could lower the limits of any that has its uid. ``own`` is this one's
+    open /proc/self/ns/pid, since the way to a second such namespace leads through it."""
+    _call("setns", own, NEWPID)
+    _call("unshare", NEWPID)
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -128,7 +145,9 @@ CALLS = {
     "pidfd_getfd": (438, 438), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "unshare": (272, 97),
     "setns": (308, 268), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
     "add_key": (248, 217), "request_key": (249, 218), "io_uring_setup": (425, 425), "memfd_create": (319, 279),
-    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180)}
+    "socketpair": (53, 199), "memfd_secret": (447, 447), "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "inotify_init": (253, None), "inotify_init1": (294, 26), "fanotify_init": (300, 262), "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180)}
 CLONE, CLONE3, AS_THREAD = (56, 220), (435, 435), 0x10000
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, and the kernel's number for it
 LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # classic BPF
@@ -172,6 +191,11 @@ def limits(cpu_seconds: int, memory: int) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
+def drop_capabilities() -> None:
+    """Whoever makes a user namespace has all of them in it."""
+    _call("capset", struct.pack("Ii", 0x20080522, 0), bytes(24))
+
+
 def become(uid: int) -> None:
     """Give up being root for good."""
     os.setgroups([])
@@ -182,3 +206,22 @@ def become(uid: int) -> None:
 def others_can_read(path: Path) -> bool:
     """Whether any user can go down to this folder and list it."""
     return all(p.stat().st_mode & 0o1 for p in (path, *path.parents)) and bool(path.stat().st_mode & 0o4)
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder, however deep, and what was written on it. What a folder holds is moved up before it goes:
+    `shutil.rmtree` calls itself, and holds a file open, for each level."""
+    os.chmod(folder, 0o777)
+    os.utime(folder, (0, 0))
+    for name in os.listxattr(folder):
+        os.removexattr(folder, name)
+    moved = itertools.count()
+    while left := list(folder.iterdir()):
+        for path in left:
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+                continue
+            path.chmod(0o700)
+            for inner in path.iterdir():
+                inner.rename(folder / f"{path.name[:99]}.{next(moved)}")
+            path.rmdir()
