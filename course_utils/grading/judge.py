@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import importlib
 import inspect
+import math
 import os
 import re
 import signal
@@ -28,6 +29,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from .. import exercises
 from ..exercises import declare, verdict as verdicts
@@ -86,7 +89,7 @@ class Child:
         try:
             wire.send(self._to, request | {"number": self._asked})
             reply = wire.receive(self._source)
-            if not isinstance(reply, dict) or reply.get("number") != self._asked:
+            if not isinstance(reply, dict) or type(reply.get("number")) is not int or reply["number"] != self._asked:
                 raise wire.Malformed("no reply to what was asked")
             return reply
         except (EOFError, OSError, ValueError) as problem:
@@ -203,6 +206,7 @@ class Player:
         self._flags = [alias.name for s in statements if isinstance(s.tree, ast.ImportFrom) and s.tree.module == "__future__"
                        for alias in s.tree.names if alias.name == "annotations"]
         self._child: Child | None = None
+        self._called = False  # whether a child may know inputs
         self.failed: dict[int, str] = {}  # statement -> how
         self.ended: set[str] = set()  # of "timed out", "died"
 
@@ -227,8 +231,9 @@ class Player:
                 except (Late, Died) as how:
                     self.failed[i] = self._gone(how)
                     break
-                if error := reply.get("error"):
-                    self.failed[i] = f"stopped with {str(error)[:1000]}"
+                if (error := reply.get("error")) is not None:
+                    # What a second child says could have come from the first, by whatever way we overlooked.
+                    self.failed[i] = f"stopped with {str(error)[:1000]}" if not self._called else "stopped when it was run again"
 
     def _gone(self, how: Late | Died) -> str:
         self.close()
@@ -241,6 +246,7 @@ class Player:
         self._start()
         if not self._child:
             return [Outcome(late=True)]
+        self._called = True
         try:
             with self._child.within(min(exercise.seconds, self.left())):
                 for case in cases:
@@ -257,7 +263,7 @@ def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
     given = {f.name: reply.get(f.name) for f in fields(Outcome)}
     value, error, trace, late, changed, printed = given.values()
     if not (isinstance(error, str | None) and isinstance(trace, str) and late is False and isinstance(changed, tuple)
-            and set(changed) <= set(exercise.parameters) and type(printed) is int):
+            and all(name in exercise.parameters for name in changed) and type(printed) is int):
         raise wire.Malformed("an answer of another form")
     return Outcome(value, error and error[:1000], trace[:10_000], False, changed, printed)
 
@@ -310,7 +316,7 @@ def grade(content: bytes, servers: Forked | Spawned, secret: str, seconds: float
     notes = [*read.notes, *([f"No line imports {', '.join(sorted(lost))}; the course's own was used."] if lost else [])]
     player = Player(servers, statements, seconds)
     try:
-        given = tuple(_verdict(e, read, player, secret) for e in asked)
+        given = tuple(_verdicts(asked, read, player, secret))
         notes += [f"{statements[i].name}: a statement {how}." for i, how in player.failed.items()]
     finally:
         player.close()
@@ -319,7 +325,15 @@ def grade(content: bytes, servers: Forked | Spawned, secret: str, seconds: float
     return Graded(notebook, state, given, tuple(notes), round(time.monotonic() - start, 4))
 
 
-def _verdict(exercise: Exercise, read: submission.Submission, player: Player, secret: str) -> Verdict:
+def _verdicts(asked: Sequence[Exercise], read: submission.Submission, player: Player, secret: str) -> list[Verdict]:
+    """Every exercise on the inputs of its check, and only then those that are right on hidden ones: an answer that has seen
+    hidden inputs could tell them through another exercise's error."""
+    given = [_verdict(e, read, player, [0]) for e in asked]
+    hidden = [[hidden_seed(secret, e.name, i) for i in range(HIDDEN_ROUNDS)] for e in asked]
+    return [_verdict(e, read, player, seeds) if v.state == "right" else v for e, v, seeds in zip(asked, given, hidden)]
+
+
+def _verdict(exercise: Exercise, read: submission.Submission, player: Player, rounds: Sequence[int]) -> Verdict:
     def early(state, *findings):
         return Verdict(exercise.name, state, 0, exercise.points, findings)
 
@@ -332,14 +346,30 @@ def _verdict(exercise: Exercise, read: submission.Submission, player: Player, se
     if problem := _cannot_be_called(answers[-1].tree, exercise):
         return early("wrong", Finding("hint", problem))
 
-    rounds = [0, *(hidden_seed(secret, exercise.name, i) for i in range(HIDDEN_ROUNDS))]
     for seed in rounds:
-        given = judge(exercise, _cases(exercise, seed), player.outcomes(exercise, _cases(exercise, seed)), _ours(exercise, seed))
+        cases, ours = _cases(exercise, seed), _ours(exercise, seed)
+        outcomes = map(_of_sensible_size, player.outcomes(exercise, cases), ours(exercise.reference, cases, exercise.parameters))
+        given = judge(exercise, cases, list(outcomes), ours)
         if given.state != "right":
             return given if seed == 0 else _without_inputs(given, exercise)
-    tried = len(_cases(exercise, 0)) + sum(len(_cases(exercise, seed)) for seed in rounds[1:])
+    tried = len(_cases(exercise, 0)) + sum(len(_cases(exercise, seed)) for seed in rounds)
     return replace(given, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
                                     *(Finding("right", p.name) for p in exercise.properties)))
+
+
+def _of_sensible_size(given: Outcome, expected: Outcome) -> Outcome:
+    """The outcome, without an answer so large that to compare it, some pairs of its numbers, would take the judge's memory."""
+    if _size(given.value) <= 1000 + 10 * _size(expected.value):
+        return given
+    return replace(given, value=None, error="an answer that is far too large")
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return math.prod(n or 1 for n in value.shape)
+    if isinstance(value, dict):
+        return sum(map(_size, [*value, *value.values()]))
+    return 1 + sum(map(_size, value)) if isinstance(value, tuple | list) else len(value) if isinstance(value, str) else 1
 
 
 def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
@@ -362,12 +392,14 @@ def _cannot_be_called(tree: ast.stmt, exercise: Exercise) -> str | None:
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
     space: dict[str, Any] = {}
-    exec(f"def f({ast.unparse(arguments)}): ...", {}, space)  # names and commas alone
     try:
+        exec(f"def f({ast.unparse(arguments)}): ...", {}, space)  # names and commas alone
         inspect.signature(space["f"]).bind(*exercise.parameters)
     except TypeError:
         return (f"Your `{exercise.name}({ast.unparse(tree.args)})` cannot be called with {len(exercise.parameters)} arguments; "
                 f"expected ({', '.join(exercise.parameters)}).")
+    except SyntaxError:
+        pass  # a name twice, or one that cannot be assigned to: Python says so when it is run
     return None
 
 
