@@ -13,11 +13,11 @@ from pathlib import Path
 
 import yaml
 
-from .submission import LARGEST
+from .submission import LARGEST, plain
 
 CANVAS = re.compile(r"(?P<name>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
-MOST = 200  # notebooks of one student
+MOST = 200  # files of one student, and in one zip of theirs
 NOT_THEIRS = re.compile(
     r"(^|/)(\.[^./]|__MACOSX/|(.*-checkpoint\.ipynb|.*\.kept-\d+\.ipynb|(?i:desktop\.ini|thumbs\.db))$)")
 
@@ -56,6 +56,7 @@ def submissions(source: Path, student: str = "") -> list[File]:
     folders = [name for name in folders if not NOT_THEIRS.search(f"{name}/")]
     by_student: dict[str, list[File]] = {whose(name, True): [] for name in folders}  # an empty one is a student's too
     for name, content in entries.items():
+        name = plain(name)
         first, _, rest = name.partition("/")
         one = whose(first, bool(rest))
         by_student.setdefault(one, []).extend(_notebooks(one, name, content))
@@ -74,13 +75,13 @@ def _to_grade(student: str, files: list[File]) -> list[File]:
         f"no notebook was handed in{what}. Hand in the notebook itself, the file that ends in .ipynb"))]
 
 
-def _notebooks(student: str, name: str, content: Callable[[], bytes], deep: int = 3) -> Iterator[File]:
+def _notebooks(student: str, name: str, content: Callable[[], bytes], deep: int = 2) -> Iterator[File]:
     """The file, or what is in it where a student handed in a zip, perhaps of a zip."""
     if not name.lower().endswith(".zip") or not deep:
         yield File(student, name, content)
         return
     try:
-        for inner, read in _in_zip(name, content):
+        for inner, read in _in_zip(name, content)[:MOST]:
             yield from _notebooks(student, f"{name}/{inner}", read, deep - 1)
     except ValueError as problem:
         yield File(student, f"{name}.ipynb", _raising(str(problem)))
@@ -156,7 +157,8 @@ def _gradescope(content: Callable[[], bytes] | None) -> dict[str, str]:
         people = {}
         for folder, entry in read.items():
             person = entry[":submitters"][0]
-            people[folder] = str(person.get(":sid") or person.get(":email") or person.get(":name") or folder)
+            known = (person.get(key) for key in (":sid", ":email", ":name"))
+            people[folder] = plain(next((str(value) for value in known if value and isinstance(value, str | int)), folder))
         return people
     except Exception as problem:  # noqa: BLE001  a file of another form
         raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None

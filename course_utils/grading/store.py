@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..exercises.verdict import Finding, Verdict
 from .judge import Graded
+from .submission import plain
 
 TABLES = """
 create table if not exists setting (name text primary key, value text not null);
@@ -83,10 +84,10 @@ class Scores:
             self._db.execute("delete from verdict where student = ? and file = ?", (student, file))
             self._db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
                 (student, file, v.exercise, v.state, v.points, v.out_of, v.misconception,
-                 json.dumps([[f.kind, f.text[:20_000]] for f in v.findings]), version, now) for v in graded.verdicts])
+                 json.dumps([[f.kind, plain(f.text[:20_000])] for f in v.findings]), version, now) for v in graded.verdicts])
             self._db.execute("insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                 student, file, digest(content), graded.notebook, graded.state, graded.points, graded.out_of,
-                json.dumps(graded.notes), level, version, graded.seconds, now))
+                json.dumps([plain(note[:20_000]) for note in graded.notes]), level, version, graded.seconds, now))
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")

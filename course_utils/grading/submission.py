@@ -21,8 +21,9 @@ from typing import Any
 
 from ..exercises.source import is_stub
 
-LARGEST = 100 << 20  # bytes of a notebook
-LONGEST = 200_000  # characters of a cell
+LARGEST = 50 << 20  # bytes of a notebook; as JSON's smallest parts they take 20 times as much memory
+LONGEST = 100_000  # characters of a notebook's code, ten times a master's
+MOST = 5000  # statements of a cell, fifty times a master's in all
 USUAL = {"torch": "import torch", "np": "import numpy as np", "numpy": "import numpy", "math": "import math",
          "nn": "from torch import nn", "F": "import torch.nn.functional as F", "Tensor": "from torch import Tensor",
          "plt": "import matplotlib.pyplot as plt", "nx": "import networkx as nx"}
@@ -64,17 +65,19 @@ class Submission:
 
     def needed(self, names: Iterable[str]) -> list[Statement]:
         """The statements that these names need, in order; import lines that are missing come first."""
-        seen, found, queue = set(), set(), list(names)
+        seen, found, queue = set(), set(), ["*", *names]
         imported = {name for s in self.statements if isinstance(s.tree, ast.Import | ast.ImportFrom) for name in s.binds}
+        by_name: dict[str, list[int]] = {}
+        for i, statement in enumerate(self.statements):
+            for name in () if is_stub(statement.tree) else statement.binds | statement.calls - imported:  # seen.append(x)
+                by_name.setdefault(name, []).append(i)
         while queue:
             if (name := queue.pop()) in seen:
                 continue
             seen.add(name)
-            for i, statement in enumerate(self.statements):
-                binds = statement.binds if name in imported else statement.binds | statement.calls  # seen.append(x)
-                if i not in found and not binds.isdisjoint((name, "*")) and not is_stub(statement.tree):
-                    found.add(i)
-                    queue += statement.needs
+            for i in set(by_name.get(name, ())) - found:
+                found.add(i)
+                queue += self.statements[i].needs
         bound = {name for i in found for name in self.statements[i].binds}
         missing = sorted((seen & imports().keys()) - bound) if "*" not in bound else []
         return [s for name in missing for s in parse(imports()[name], IMPORT)] + [self.statements[i] for i in sorted(found)]
@@ -95,6 +98,8 @@ def cells(content: bytes) -> list[tuple[str, str]]:
     """The kind and the text of each cell, of a notebook in format 3 or 4. Unreadable, with the reason, where it is none."""
     if len(content) > LARGEST:
         raise Unreadable(f"it has {len(content):,} bytes; at most {LARGEST:,} are read. Clear its outputs and hand it in again")
+    if content.count(b"[") + content.count(b"{") > 5_000_000:
+        raise Unreadable("it has more parts than can be read. Clear its outputs and hand it in again")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as problem:
@@ -105,7 +110,12 @@ def cells(content: bytes) -> list[tuple[str, str]]:
              for cell in sheet["cells"] if isinstance(cell, dict)] if isinstance(sheets, list) else []
     if not found:
         raise Unreadable("it is JSON, but has no cells as a notebook has")
-    return [(str(cell.get("cell_type")), _text(cell.get("source", cell.get("input")))) for cell in found]
+    return [("code" if cell.get("cell_type") == "code" else "text", _text(cell.get("source", cell.get("input")))) for cell in found]
+
+
+def plain(text: str) -> str:
+    """A text that every file and every terminal takes: without control characters and halves of surrogate pairs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _text(source: Any) -> str:
@@ -118,35 +128,46 @@ def _text(source: Any) -> str:
 
 def read(content: bytes, exercises: Iterable[str]) -> Submission:
     """What a notebook says about these exercises. Unreadable where it is no notebook."""
-    made, others = Submission(), []
+    made, others, left = Submission(), [], LONGEST
+
+    def statements(text: str, name: str) -> list[Statement]:
+        nonlocal left
+        left -= len(text)
+        if left < 0:
+            raise SyntaxError(f"of a notebook's code {LONGEST:,} characters are read, and they end here")
+        return parse(text, name)
+
     for number, (kind, text) in enumerate(cells(content), start=1):
         name = f"cell {number}"
         if kind != "code":
             others.append((name, text))
             continue
         try:
-            made.statements += parse(text, name)
+            made.statements += statements(text, name)
         except SyntaxError as problem:
-            made.broken[name] = f"{name} is no valid Python (line {problem.lineno}: {problem.msg})\n{text}"
+            made.broken[name] = f"{name} is no valid Python (line {problem.lineno}: {problem.msg})\n{text[:LONGEST]}"
     for name, text in others:  # a cell that was made text by accident
-        for exercise in exercises:
-            if re.search(rf"^def {exercise}\b", text, re.MULTILINE) and not made.answers(exercise):
+        for exercise in set(re.findall(r"^def (\w+)", text, re.MULTILINE)).intersection(exercises) if left > 0 else ():
+            if not made.answers(exercise):
                 try:
-                    made.statements += [s for s in parse(text, name) if exercise in s.binds]
+                    made.statements += [s for s in statements(text, name) if exercise in s.binds]
                     made.notes.append(f"{exercise} stands in a text cell ({name}); it was read as code.")
                 except SyntaxError:
                     pass
     return made
 
 
-@functools.lru_cache(4096)  # most cells are the same in every submission
+@functools.lru_cache(512)  # most cells are the same in every submission
 def parse(text: str, name: str) -> list[Statement]:
     """The statements of one cell, magic commands taken out of the way. SyntaxError where it is no Python."""
     try:
         if len(text) > LONGEST:
             raise ValueError(f"{len(text):,} characters, at most {LONGEST:,} are read")
         text = python(text)
-        return [Statement(text, i, name, node, *_names(node)) for i, node in enumerate(ast.parse(text).body)]
+        body = ast.parse(text).body
+        if len(body) > MOST:
+            raise ValueError(f"{len(body):,} statements, at most {MOST:,} are read")
+        return [Statement(text, i, name, node, *_names(node)) for i, node in enumerate(body)]
     except SyntaxError:
         raise
     except Exception as problem:  # noqa: BLE001  null bytes, a thousand brackets
@@ -154,14 +175,16 @@ def parse(text: str, name: str) -> list[Statement]:
 
 
 def python(text: str) -> str:
-    """The text as IPython would run it, with a cell magic such as %%time taken off."""
+    """The text without magic commands, which do nothing here, and with a cell magic such as %%time taken off."""
     first, _, rest = text.lstrip().partition("\n")
     if first.startswith("%%"):
         return "\n" * (text[:text.index("%%")].count("\n") + 1) + rest if first[2:].split(" ")[0].strip() in IN_PYTHON else ""
-    if not re.search(r"^[ \t]*[%!?]|\?[ \t]*$|=[ \t]*[%!]", text, re.MULTILINE):
-        return text
-    from IPython.core.inputtransformer2 import TransformerManager
-    return TransformerManager().transform_cell(text)
+    try:
+        ast.parse(text)
+    except SyntaxError:  # IPython's own way reads the text once more for each command
+        text = re.sub(r"^([ \t]*)(?:[%!](?:.*\\\n)*.*|\?.*|[%\w.]+\?\??[ \t]*)$", r"\1pass", text, flags=re.MULTILINE)
+        text = re.sub(r"^([ \t]*[\w., ]+=)[ \t]*[%!].*$", r"\1 get_ipython()", text, flags=re.MULTILINE)
+    return text
 
 
 def _names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
