@@ -330,6 +330,52 @@ from course_utils.grading import submission
         class Endless(Exception):
             def __str__(self):
                 raise SystemExit"""))
+    yield one("changes_what_it_cannot_open", "changes the mode of a file of the grader's", attempt(f"""
+        import os
+        os.chmod({str(folder.parent / 'scores.sqlite')!r}, 0o666)"""))
+    yield one("changes_the_times", "changes when a file was written", attempt(f"import os\nos.utime({str(folder)!r}, (1, 1))"))
+    yield one("lowers_the_servers_limits", "takes the server's files away", attempt("""
+        import os, resource
+        assert os.getppid()
+        resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (3, 3))"""))
+    yield one("slows_the_server", "gives the server the lowest priority", attempt("""
+        import os
+        assert os.getppid()
+        os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)"""))
+    yield one("pair_of_sockets", "a pair of sockets can send to any other on disk", attempt("""
+        import socket
+        socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)"""))
+    yield one("keeps_capabilities", "is root in its namespace", attempt("""
+        import ctypes
+        data = (ctypes.c_uint32 * 6)()
+        ctypes.CDLL(None).capget((ctypes.c_uint32 * 2)(0x20080522, 0), data)
+        assert any(data)"""))
+    yield one("mounts", "makes a disk without mount()", attempt("import ctypes\nassert ctypes.CDLL(None).syscall(430, b'tmpfs', 0) >= 0"))
+    yield one("deep_folders", "folders in folders, more than a function can call itself", degrees(f"""
+        import os
+        for i in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+        return {WRONG}"""), state="graded or timed out")
+    yield one("marks_the_folder", "leaves word for the next one on the folder itself", attempt("""
+        import os
+        assert os.listxattr(".") or os.stat(".").st_mtime == 5
+        os.setxattr(".", "user.word", b"word")
+        os.utime(".", (5, 5))
+        os.chmod(".", 0)"""))
+    yield Made("tells_what_was_hidden", as_bytes(filled(answers={
+            "degrees": degrees(f"import builtins\nbuiltins.seen = getattr(builtins, 'seen', 0) + 1\nreturn {RIGHT}"),
+            "permute": "def permute(A, X, order):\n    import builtins\n    raise ValueError(f'{builtins.seen} calls')"})),
+        "one exercise's error tells of another's hidden inputs", ("permute",), says=f"{len(exercises.find('degrees').cases(0))} calls")
+    yield one("half_a_character", "an error that no file and no terminal takes", degrees("raise ValueError(chr(0xd800) + chr(27) + ']0;title')"),
+              says="ValueError: \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}]0;title")
+    yield one("argument_names", "no name for an argument", "def degrees(__debug__, num_nodes):\n    return 1", says="cannot assign to __debug__")
+    yield Made("pairs_of_a_million", as_bytes(filled("03_graph_networks", {"wl_colours": "def wl_colours(edge_index, num_nodes, rounds, "
+               "start=None):\n    return torch.zeros(2, 100_000, dtype=torch.uint8)"})), "an answer of which the judge compares all pairs",
+               ("wl_colours",), says="far too large", notebook="03_graph_networks")
+    yield one("rows_without_numbers", "60 million rows of no numbers", degrees("return torch.zeros(60_000_000, 0, dtype=torch.int64)"),
+              state="died")
+    yield one("much_code", "more code than anyone writes", after=("a = b\n" * 50_000,), lost=())
     yield one("huge_answer", "an answer of 40 GB", degrees("return torch.zeros(1, dtype=torch.int64).expand(5 * 10 ** 9)"))
     yield one("endless_answer", "a list that holds itself", degrees("held = []\nheld.append(held)\nreturn held"))
     yield one("knows_the_grader", "answers only when it is graded", degrees(f"""

@@ -188,7 +188,8 @@ def test_no_memory_is_taken_for_a_tensor_that_did_not_come(content):
         wire.receive(submissions.io.BytesIO(wire.HEADER.pack(1 << 60, 1 << 60)))
 
 
-@pytest.mark.parametrize("reply", [{}, {"error": 3}, {"late": True}, {"changed": ("password",)}, {"printed": "many"}, {"trace": None}])
+@pytest.mark.parametrize("reply", [{}, {"error": 3}, {"late": True}, {"changed": ("password",)}, {"printed": "many"}, {"trace": None},
+                                   {"changed": ([],)}])
 def test_a_reply_of_another_form_is_no_outcome(reply):
     with pytest.raises(wire.Malformed):
         judge._outcome(vars(Outcome()) | reply if reply else {}, exercises.find("degrees"))
@@ -237,11 +238,12 @@ def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
 
 @pytest.mark.parametrize("text", ["(" * 5000, "-" * 100_000 + "1", "a." * 50_000 + "b", "[" * 90 + "]" * 90, "f" + "()" * 50_000, "x = " + "1+" * 50_000 + "1",
                                   "\x00", "\n" * 190_000 + "?", "lambda: " * 5000 + "0", "9" * 10_000, "x" * 300_000, "if 1:\n" + " if 1:\n" * 200,
-                                  "f'{" * 200 + "'", "\ud800", "? " * 50_000, "= " * 50_000 + "!"])
+                                  "f'{" * 200 + "'", "\ud800", "? " * 50_000, "a = b\n" * 50_000, "!ls\n" * 400 + "a = b + c + d\n" * 4000,
+                                  "\n".join(f"a{i} = a{i + 1}" for i in range(4900)), "= " * 50_000 + "!"])
 def test_hostile_code_is_read_quickly_and_never_crashes_the_judge(text):
     start = time.monotonic()
     try:
-        submission.parse(text, "cell 1")
+        submission.Submission(submission.parse(text, "cell 1")).needed(["a0"])
     except SyntaxError:
         pass
     assert time.monotonic() - start < 20  # not a speed: quadratic time would be minutes
@@ -278,6 +280,14 @@ def test_what_changes_an_import_is_run_and_what_only_calls_it_is_not():
     assert kept == ["import torch", "torch.equal = print", "def f(x):\n    return torch.sin(x)"]
 
 
+def test_a_notebook_of_much_code_or_many_parts_is_refused_before_it_takes_the_memory():
+    cells = [submissions.code(f"def degrees(a):\n    return {i}") for i in range(20_000)]
+    read = submission.read(json.dumps({"cells": cells}).encode(), ["degrees"])
+    assert len(read.statements) < 5000 and "characters are read" in list(read.broken.values())[-1]
+    with pytest.raises(submission.Unreadable, match="more parts"):
+        submission.cells(b'{"cells": [' + b"[]," * 6_000_000 + b"{}]}")
+
+
 # Where submissions come from -----------------------------------------------------------------------------------------
 
 def notebook_bytes():
@@ -304,6 +314,11 @@ def test_canvas_and_gradescope_exports_and_folders_name_the_students(tmp_path):
         (tmp_path / "class" / student).mkdir(parents=True)
         (tmp_path / "class" / student / "homework").write_bytes(notebook_bytes())  # without a suffix
     assert [f.student for f in inbox.submissions(tmp_path / "class")] == ["alice", "bob"]
+    (tmp_path / "odd").mkdir()
+    open(os.fsencode(tmp_path / "odd") + b"/caf\xe9\x1b.ipynb", "wb").close()
+    assert [f.student for f in inbox.submissions(tmp_path / "odd")] == ["caf\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"]
+    (tmp_path / "many.zip").write_bytes(submissions.zipped({f"a/{i}.ipynb": b"" for i in range(300)} | {"b/1.ipynb": b""}))
+    assert len(inbox.submissions(tmp_path / "many.zip")) == inbox.MOST + 1
     with pytest.raises(ValueError, match="is not there. Name a notebook"):
         inbox.submissions(tmp_path / "nowhere")
 
