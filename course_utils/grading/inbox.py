@@ -4,6 +4,7 @@ export it. Everything is read into memory and nothing is unpacked, so a path ins
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import zipfile
@@ -40,7 +41,7 @@ def submissions(source: Path, student: str = "") -> list[File]:
     """
     if not source.exists():
         raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
-    entries = dict(_in_folder(source) if source.is_dir() else _in_zip(source.name, source.read_bytes)
+    entries = dict(_in_folder(source) if source.is_dir() else _in_zip(source.name, functools.cache(source.read_bytes))
                    if zipfile.is_zipfile(source) else [(source.name, _sized(source))])
     tops, seconds = ({tuple(name.split("/")[:n]) for name in entries} for n in (1, 2))
     if len(tops) == 1 and len(seconds) > 1 and (source.is_file() or any(second[1] == METADATA for second in seconds)):
@@ -53,7 +54,7 @@ def submissions(source: Path, student: str = "") -> list[File]:
             f"{canvas['name']}_{canvas['id']}" if canvas else first if in_folder else Path(first).stem)
 
     folders = {path.name for path in source.iterdir() if path.is_dir()} if source.is_dir() and not people else people
-    folders = [name for name in folders if not NOT_THEIRS.search(f"{name}/")]
+    folders = [plain(name) for name in folders if not NOT_THEIRS.search(f"{name}/")]
     by_student: dict[str, list[File]] = {whose(name, True): [] for name in folders}  # an empty one is a student's too
     for name, content in entries.items():
         name = plain(name)
@@ -129,24 +130,25 @@ def _at_most(file) -> bytes:
 
 
 def _in_zip(name: str, content: Callable[[], bytes]) -> list[tuple[str, Callable[[], bytes]]]:
-    """The files in a zip; none is unpacked before it is asked for, and no more than a notebook may have."""
+    """The files in a zip; none is unpacked before it is asked for, and no more than a notebook may have. What a student packed
+    is not kept meanwhile: zips in a zip take little room, and much memory."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content()))
+        members = zipfile.ZipFile(io.BytesIO(content())).infolist()
     except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
         raise ValueError(f"{name} is no zip that can be read ({problem})") from None
 
     def read(member: zipfile.ZipInfo) -> Callable[[], bytes]:
-        def content():
+        def unpacked():
             try:
-                with archive.open(member) as file:
+                with zipfile.ZipFile(io.BytesIO(content())) as archive, archive.open(member) as file:
                     return _at_most(file)
             except ValueError:
                 raise
             except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
                 raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
-        return content
+        return unpacked
 
-    return [(member.filename.replace("\\", "/").lstrip("/"), read(member)) for member in archive.infolist()
+    return [(member.filename.replace("\\", "/").lstrip("/"), read(member)) for member in members
             if not member.is_dir() and not NOT_THEIRS.search(member.filename)]
 
 
