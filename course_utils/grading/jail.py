@@ -185,9 +185,9 @@ def memory_in_use() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def limits(cpu_seconds: int, memory: int) -> None:
-    """At most so many bytes of address space, files of 16 MB, 64 open files, 256 threads, no core dump."""
-    for name, value in (("CPU", cpu_seconds), ("AS", memory), ("FSIZE", 16 << 20), ("NOFILE", 64), ("NPROC", 256), ("CORE", 0)):
+def limits(cpu_seconds: int, memory: int, file: int) -> None:
+    """At most so many bytes of address space and of a file, 64 open files, 256 threads, no core dump."""
+    for name, value in (("CPU", cpu_seconds), ("AS", memory), ("FSIZE", file), ("NOFILE", 64), ("NPROC", 256), ("CORE", 0)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 

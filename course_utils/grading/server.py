@@ -162,7 +162,7 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
                 if own_uid:
                     jail.become(uid)
                 jail.drop_capabilities()
-                jail.limits(cpu_seconds, memory)
+                jail.limits(cpu_seconds, memory, 16 << 20 if level == "full" else 0)  # else there is no disk of its own to fill
                 jail.system_calls()
                 play(open(3, "rb"), open(os.dup(3), "wb"))
             finally:
