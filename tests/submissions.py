@@ -169,7 +169,7 @@ def messy():
     yield one("exits_beside", "exit() in a cell", first="exit()\nraise SystemExit")
     yield one("exits_before", "what an answer needs ends Python", degrees(f"return {RIGHT} + table", "import os\ntable = os._exit(3)"),
               state="died", says="exit code 3")
-    yield one("no_python", "a cell that is no Python", "def degrees(edge_index, num_nodes)\n    return 1", says="no valid Python (line 1")
+    yield one("no_python", "a cell that is no Python", "def degrees(edge_index, num_nodes)\n    return 1", says="no valid Python: expected ':', in its line 1, `def degrees(edge_index, num_nodes)`")
     yield one("lambda", "a lambda is a function too", f"degrees = lambda edge_index, num_nodes: {RIGHT}", lost=())
     yield one("helpers", "helper functions, and a table filled by a loop", degrees("return count(edge_index[1], num_nodes) * ones[0]", """
         def count(index, size):
@@ -258,7 +258,7 @@ from course_utils.grading import submission
         builtins.__import__ = lambda name, *args: real(name, *args) if name in ("torch", "sys") else None"""))
     master = ROOT / "solutions" / f"{ONE}.ipynb"
     yield one("reads_solutions", "opens the master", attempt(f"open({str(master)!r}).read()"))
-    yield one("reads_by_relative_path", "looks for the master everywhere", attempt(f"""
+    yield one("reads_by_relative_path", "looks for the master everywhere", attempt("""
         import glob, os, course_utils
         found = glob.glob(os.path.dirname(course_utils.__file__) + "/../solutions/*") + glob.glob("/**/solutions/*.ipynb")
         open(found[0]).read()"""))

@@ -130,7 +130,8 @@ def _kind(value: Tensor) -> str:
 
 
 def _type(value: Any) -> str:
-    return value.type if isinstance(value, Other) else type(value).__name__
+    name = value.type if isinstance(value, Other) else type(value).__name__
+    return {"ndarray": "NumPy array"}.get(name, name)
 
 
 def wrong_form(value: Any, expected: Any, what: str = "the answer") -> str | None:

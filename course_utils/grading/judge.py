@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import hmac
-import importlib
 import inspect
 import math
 import os
@@ -41,7 +40,7 @@ from . import submission, wire
 
 LEVELS = ("full", "container", "reduced")
 HIDDEN_ROUNDS = 2
-STATEMENT_SECONDS = 10.0
+START_SECONDS, STATEMENT_SECONDS = 60.0, 10.0
 SECONDS = 60.0  # for one submission
 
 
@@ -64,7 +63,7 @@ class Child:
 
     def __init__(self, source, to, end):
         self._source, self._to, self._end = source, to, end
-        self._until, self._late, self._closed, self._asked = float("inf"), False, threading.Event(), 0
+        self._until, self._late, self._closed, self._number = float("inf"), False, threading.Event(), 0
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
@@ -76,22 +75,24 @@ class Child:
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """End the child when the time is over. What it was asked meanwhile raises `Late`."""
+        """End the child when the time is over. What waits for it then raises `Late`."""
         self._until = time.monotonic() + seconds
         try:
             yield
         finally:
             self._until = float("inf")
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply. Raises Late or Died, and then the child is gone."""
-        self._asked += 1
+    def ask(self, request: dict[str, Any] | None, replies: int) -> Iterator[dict[str, Any]]:
+        """The replies, as they come; without a request, the greeting. Raises Late or Died, and then the child is gone."""
         try:
-            wire.send(self._to, request | {"number": self._asked})
-            reply = wire.receive(self._source)
-            if not isinstance(reply, dict) or type(reply.get("number")) is not int or reply["number"] != self._asked:
-                raise wire.Malformed("no reply to what was asked")
-            return reply
+            if request:
+                wire.send(self._to, request | {"number": self._number})
+            for _ in range(replies):
+                reply = wire.receive(self._source)
+                if not isinstance(reply, dict) or type(reply.get("number")) is not int or reply["number"] != self._number:
+                    raise wire.Malformed("no reply to what was asked")
+                self._number += 1
+                yield reply
         except (EOFError, OSError, ValueError) as problem:
             status = self._end()
             if self._late:
@@ -221,13 +222,17 @@ class Player:
     def _start(self) -> None:
         while not self._child and self.left() > 0:
             self._child = self._servers.child()
-            for i, statement in enumerate(self._statements):
-                if i in self.failed and not self.failed[i].startswith("stopped"):
-                    continue
+            with self._child.within(START_SECONDS):  # Python itself, at the level reduced
+                waited = time.monotonic()
+                next(self._child.ask(None, 1))
+                self._end += time.monotonic() - waited
+            kept = [i for i in range(len(self._statements)) if self.failed.get(i, "stopped").startswith("stopped")]
+            replies = self._child.ask({"flags": self._flags, "statements": [
+                [s.cell, s.number, s.name] for s in (self._statements[i] for i in kept)]}, len(kept))
+            for i in kept:
                 try:
                     with self._child.within(min(STATEMENT_SECONDS, self.left())):
-                        reply = self._child.ask({"cell": statement.cell, "statement": statement.number,
-                                                 "name": statement.name, "flags": self._flags})
+                        reply = next(replies)
                 except (Late, Died) as how:
                     self.failed[i] = self._gone(how)
                     break
@@ -249,9 +254,9 @@ class Player:
         self._called = True
         try:
             with self._child.within(min(exercise.seconds, self.left())):
-                for case in cases:
-                    made.append(_outcome(self._child.ask({"call": exercise.name, "args": case.args,
-                                                          "parameters": list(exercise.parameters)}), exercise))
+                for reply in self._child.ask({"call": exercise.name, "parameters": list(exercise.parameters),
+                                              "cases": [case.args for case in cases]}, len(cases)):
+                    made.append(_outcome(reply, exercise))
         except (Late, Died, wire.Malformed) as how:
             said = self._gone(how if not isinstance(how, wire.Malformed) else Died("broke off the conversation"))
             made.append(Outcome(late=True) if isinstance(how, Late) else Outcome(error=f"the end of its process: it {said}"))
@@ -287,6 +292,11 @@ class Graded:
         return sum(v.out_of for v in self.verdicts)
 
 
+def not_graded(problem: object) -> str:
+    """A note of why."""
+    return f"This file could not be graded: {problem}".rstrip(".") + ("" if str(problem).endswith("?") else ".")
+
+
 def recognise(content: bytes) -> tuple[str, submission.Submission]:
     """Which notebook of the course it is, by the exercises that stand in it. Unreadable where it is none."""
     every = exercises.all_exercises()
@@ -308,16 +318,20 @@ def grade(content: bytes, servers: Forked | Spawned, secret: str, seconds: float
     try:
         notebook, read = recognise(content)
     except submission.Unreadable as problem:
-        return Graded("", "unreadable", notes=(f"This file could not be graded: {problem}.",))
+        return Graded("", "unreadable", notes=(not_graded(problem),))
     asked = exercises.of_notebook(notebook)
     tried = [e.name for e in asked if read.answers(e.name)]
     statements = read.needed(tried)
     lost = [name for s in statements if s.name == submission.IMPORT for name in s.binds]
-    notes = [*read.notes, *([f"No line imports {', '.join(sorted(lost))}; the course's own was used."] if lost else [])]
+    notes = [*read.notes, *(f"`{name}` is written {len(twice)} times; the last one counts." for name in tried
+                            if len(twice := [s for s in read.answers(name) if isinstance(s.tree, ast.FunctionDef)]) > 1)]
+    if lost:
+        notes.append(f"No line imports {', '.join(sorted(lost))}. The usual one was put in, and that cost nothing.")
     player = Player(servers, statements, seconds)
     try:
         given = tuple(_verdicts(asked, read, player, secret))
-        notes += [f"{statements[i].name}: a statement {how}." for i, how in player.failed.items()]
+        notes += [f"{statements[i].name}, `{ast.unparse(statements[i].tree)[:60].splitlines()[0]}`: it {how}."
+                  for i, how in player.failed.items()]
     finally:
         player.close()
     state = next((s for s in ("timed out", "died") if s in player.ended), None) or (
@@ -422,9 +436,9 @@ def _ours(exercise: Exercise, seed: int):
 
 @functools.cache
 def version(notebook: str) -> str:
-    """Changes with whatever a verdict on this notebook depends on."""
+    """Changes with whatever a verdict on this notebook depends on, or with "" that it could not be read."""
     modules = {inspect.getmodule(e.draw) for e in exercises.of_notebook(notebook)} | {
-        inspect.getmodule(e.reference) for e in exercises.of_notebook(notebook)} | {declare, verdicts}
+        inspect.getmodule(e.reference) for e in exercises.of_notebook(notebook)} | {declare, verdicts, submission}
     text = "".join(sorted(Path(inspect.getfile(m)).read_text("utf-8") for m in modules))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

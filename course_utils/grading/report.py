@@ -38,7 +38,7 @@ OTHERWISE = {  # words of a card without a known misconception -> what the class
     "hands the question on": "the library's own function", "is no valid Python": "no valid Python",
     "your function returned None": "returned None", "no answer came in time": "no answer in time",
     "your function stopped with": "stopped with an error",
-    "the answer holds": "another kind of number", "is a ndarray": "a NumPy array in place of a tensor",
+    "the answer holds": "another kind of number", "is a NumPy array": "a NumPy array in place of a tensor",
     "drawn for grading and not shown": "right on the inputs of the notebook's check alone"}
 
 

@@ -34,19 +34,18 @@ def run(files: list[File], scores: Scores, level: str = "auto", *, jobs: int = 0
     place = Cluster(scheduler, level, scores.secret, seconds) if scheduler else Here(level, jobs, scores.secret, seconds)
     with place, tqdm(total=len(files), unit="notebook", disable=None, file=sys.stderr) as bar:
         def written(file: File, content: bytes | None, graded: Graded) -> None:
-            version = graded.notebook and judge.version(graded.notebook)
-            scores.write(file.student, file.name, content, graded, place.level, version)
+            scores.write(file.student, file.name, content, graded, place.level, judge.version(graded.notebook))
             counted[graded.state] += 1
             bar.update()
 
         def new() -> Iterator[tuple[tuple[File, bytes], bytes]]:
             for file in files:
                 content, problem = _content(file)
-                if not again and scores.done(file.student, file.name, content, lambda n: n and judge.version(n)):
+                if not again and scores.done(file.student, file.name, content, judge.version):
                     counted["as before"] += 1
                     bar.update()
                 elif content is None:
-                    written(file, content, Graded("", "unreadable", notes=(f"This file could not be graded: {problem}.",)))
+                    written(file, content, Graded("", "unreadable", notes=(judge.not_graded(problem),)))
                 else:
                     yield (file, content), content
 

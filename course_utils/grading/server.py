@@ -30,32 +30,35 @@ MEMORY = 1 << 30  # bytes, beside what the libraries take
 
 
 def play(source: BinaryIO, to: BinaryIO) -> None:
-    """Answer the judge's requests until it hangs up: run one statement of a cell, or call a function once."""
+    """Greet the judge, and answer its requests until it hangs up: run statements, or call a function case by case."""
     from . import wire
     from ..exercises.declare import Case, Outcome
     from ..exercises.run import Counter, call_once
     main = types.ModuleType("__main__")
     vars(main).update(get_ipython=_Nothing())
     sys.modules["__main__"] = main
-    sys.stdout, sys.stderr, sys.stdin = Counter(), Counter(), open(os.devnull)
+    sys.stdout = sys.stderr = printed = Counter()
+    sys.stdin = open(os.devnull)
     builtins.input = lambda *args: ""
+
+    def call(name: str, args: list[Any], parameters: list[str]) -> Outcome:
+        try:
+            return call_once(vars(main).get(name), Case("", *args), parameters, printed)
+        except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
+            return Outcome(error=type(error).__name__)
+
+    wire.send(to, {"number": 0})
     with contextlib.suppress(EOFError):
         while True:
             request = wire.receive(source)
-            number = request.pop("number")
-            if "statement" in request:
-                reply = {"error": _run(main, **request)}
-            else:
-                function = vars(main).get(request["call"])
-                case = Case("", *request["args"])
+            replies = ({"error": _run(main, *each, request["flags"])} for each in request["statements"]) if (
+                "statements" in request) else (
+                vars(call(request["call"], args, request["parameters"])) for args in request["cases"])
+            for number, reply in enumerate(replies, start=request["number"]):
                 try:
-                    reply = vars(call_once(function, case, request["parameters"], Counter()))
-                except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
-                    reply = vars(Outcome(error=type(error).__name__))
-            try:
-                wire.send(to, reply | {"number": number})
-            except ValueError as error:
-                wire.send(to, vars(Outcome(error=f"an answer that is too large ({error})")) | {"number": number})
+                    wire.send(to, reply | {"number": number})
+                except ValueError as error:
+                    wire.send(to, vars(Outcome(error=f"an answer that is too large ({error})")) | {"number": number})
 
 
 class _Nothing:
@@ -91,12 +94,10 @@ def load() -> None:
     import course_utils
     from . import wire  # noqa: F401
     from .. import exercises
-    for module in pkgutil.iter_modules(course_utils.__path__):
-        if module.name not in ("cli", "exercises", "grading"):
+    for module in pkgutil.walk_packages(course_utils.__path__, "course_utils."):
+        if module.name.split(".")[1] not in ("cli", "exercises", "grading"):
             with contextlib.suppress(ImportError):  # e3nn is an extra
-                importlib.import_module(f"course_utils.{module.name}")
-    for module in ("frames", "egnn", "systems.mystery", "systems.crystals", "systems.nbody"):
-        importlib.import_module(f"course_utils.{module}")
+                importlib.import_module(module.name)
     exercises.check = lambda *given: None
     exercises.yours = lambda function: function
     torch.set_num_threads(1)  # a fork of a process with two hangs in its first backward pass

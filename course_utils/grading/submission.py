@@ -8,7 +8,6 @@ All*, so where a function stands twice, the later one counts, except that a stub
 from __future__ import annotations
 
 import ast
-import builtins
 import contextlib
 import functools
 import json
@@ -102,14 +101,14 @@ def cells(content: bytes) -> list[tuple[str, str]]:
         raise Unreadable("it has more parts than can be read. Clear its outputs and hand it in again")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as problem:
-        what = "is empty" if not content.strip() else "is no JSON, perhaps cut off"
-        raise Unreadable(f"it {what} ({str(problem)[:200]})") from None
+    except (ValueError, RecursionError):
+        what = "it is empty" if not content.strip() else "it is no JSON, which a notebook is. Perhaps it was cut off on the way"
+        raise Unreadable(f"{what}. Open it in Jupyter, save it, and hand it in again") from None
     sheets = notebook.get("worksheets", [notebook]) if isinstance(notebook, dict) else None
     found = [cell for sheet in sheets if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)
              for cell in sheet["cells"] if isinstance(cell, dict)] if isinstance(sheets, list) else []
     if not found:
-        raise Unreadable("it is JSON, but has no cells as a notebook has")
+        raise Unreadable("it has no cells, as a notebook has. Save it in Jupyter, and hand it in again")
     return [("code" if cell.get("cell_type") == "code" else "text", _text(cell.get("source", cell.get("input")))) for cell in found]
 
 
@@ -145,7 +144,10 @@ def read(content: bytes, exercises: Iterable[str]) -> Submission:
         try:
             made.statements += statements(text, name)
         except SyntaxError as problem:
-            made.broken[name] = f"{name} is no valid Python (line {problem.lineno}: {problem.msg})\n{text[:LONGEST]}"
+            lines = text.splitlines()
+            where = lines[problem.lineno - 1].strip()[:80] if 0 < (problem.lineno or 0) <= len(lines) else ""
+            made.broken[name] = (f"{name} is no valid Python: {problem.msg}, in its line {problem.lineno}"
+                                 f"{f', `{where}`' if where else ''}\n{text[:LONGEST]}")
     for name, text in others:  # a cell that was made text by accident
         for exercise in set(re.findall(r"^def (\w+)", text, re.MULTILINE)).intersection(exercises) if left > 0 else ():
             if not made.answers(exercise):
