@@ -233,18 +233,19 @@ class SameWeightedEdges:
 
 
 class SamePartitions:
-    """Rows of labels are the same where in each row the same places share a label, whatever the labels are."""
+    """Rows of labels are the same where in each row the same places share a label, whatever the labels are. A single row
+    may come without the first axis."""
 
     def difference(self, value: Any, expected: Any) -> str | None:
         """None where the two are the same, else two places that are together in one row and apart in the other's."""
         if fault := wrong_form(value, expected):
             return fault
-        for k, (row, wanted) in enumerate(zip(value, expected)):
+        for k, (row, wanted) in enumerate(zip(torch.atleast_2d(value), torch.atleast_2d(expected))):
             together, apart = ((labels[:, None] == labels) for labels in (row, wanted))
             if not torch.equal(together, apart):
                 i, j = (together != apart).nonzero()[0].tolist()
                 say = "the same label; expected different ones." if together[i, j] else "different labels; expected the same."
-                return f"in row {k}, places {i} and {j} have {say}"
+                return f"in row {k}, places {i} and {j} have {say}" if expected.ndim == 2 else f"nodes {i} and {j} have {say}"
         return None
 
 
