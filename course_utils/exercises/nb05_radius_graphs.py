@@ -201,165 +201,6 @@ def _(x, r):
     return torch.stack([v, u])[:, (x[u] - x[v]).square().sum(1) <= r ** 2].int()
 
 
-# --------------------------------------------------------------------------------------------------------- knn_graph
-
-
-def _near_ones(generator):
-    """x and k: neighbours that do not see it that way, ties, points in one place."""
-    yield Case("points at 0, 1, 3 and 7 on a line, k = 1", _points([0, 0, 0], [1, 0, 0], [3, 0, 0], [7, 0, 0]), 1)
-    yield Case("points at 0, 1, 3 and 7 on a line, k = 2", _points([0, 0, 0], [1, 0, 0], [3, 0, 0], [7, 0, 0]), 2)
-    yield Case("two points, k = 1", _points([0, 0], [1, 1]), 1)
-    yield Case("the corners of a square, k = 1", _points([0, 0], [1, 0], [1, 1], [0, 1]), 1)
-    ring = [[5, 0], [3, 4], [0, 5], [-3, 4], [-5, 0], [-3, -4], [0, -5], [3, -4]]
-    yield Case("eight points around a ninth, k = 3", _points(*ring, [0, 0]), 3)
-    yield Case("three points in one place and two others, k = 2",
-               _points([4, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0], [9, 0, 0]), 2)
-    grid = [[i, j, 0] for i in range(3) for j in range(4)]
-    yield Case("a grid of 3 by 4 points, k = 4", _points(*grid)[shuffled(12)], 4)
-    yield Case("9 points in space, k = 3", normal(9, 3, generator=generator).to(DOUBLE), 3)
-    yield Case("8 points in the plane, k = 7: all others", normal(8, 2, generator=generator).to(DOUBLE), 7)
-    yield Case("10 points far from the origin, k = 2", 0.1 * normal(10, 3, generator=generator).to(DOUBLE) + 50, 2)
-
-
-def _k_arrive(case, value):
-    x, k = case.args
-    arriving = torch.bincount(value[1].long(), minlength=len(x))
-    u = int((arriving != k).int().argmax())
-    return None if (arriving == k).all() else f"{int(arriving[u])} edges arrive at node {u}; expected k = {k}."
-
-
-knn_graph = Exercise(neighbors.knn_graph, NOTEBOOK, 3, _near_ones, SameEdges(), (
-    Property("k edges arrive at every node", _k_arrive),
-    Property("turning and shifting all points changes no edge", _same_edges_again, _moved),
-))
-
-
-def _d2(x, to_itself=math.inf):
-    """Squared distances (num_nodes, num_nodes), and on the diagonal whatever keeps a node from choosing itself."""
-    d2 = sum((axis[:, None] - axis[None]).square() for axis in x.T)
-    return d2.fill_diagonal_(to_itself)
-
-
-def _to_centre(chosen):
-    """Edges from the chosen (num_nodes, k), row by row, to the row's own node."""
-    return torch.stack([chosen.flatten(), torch.arange(len(chosen)).repeat_interleave(chosen.shape[1])])
-
-
-def _ranked(d2):
-    return d2.argsort(dim=1, stable=True)
-
-
-@knn_graph.misconception("oneself among the neighbours", "Everybody's nearest neighbour is itself, at distance 0, and takes "
-                         "one of the k places. A node is no neighbour of its own.")
-def _(x, k):
-    return _to_centre(_ranked(_d2(x, -1))[:, :k])
-
-
-@knn_graph.misconception("k + 1 with oneself", "k + 1 edges arrive at every node, and one of them comes from the node "
-                         "itself. Who should be left out?")
-def _(x, k):
-    return _to_centre(_ranked(_d2(x, -1))[:, :k + 1])
-
-
-@knn_graph.misconception("the first column dropped", "Right while no two points share a place. You drop the nearest, since that "
-                         "is the node itself. But which comes first in the order, where another point is at distance 0 as "
-                         "well?")
-def _(x, k):
-    return _to_centre(_ranked(_d2(x, 0))[:, 1:k + 1])
-
-
-@knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be told by "
-                         "its k nearest: how many edges have to arrive at it?")
-def _(x, k):
-    return neighbors.knn_graph(x, k).flip(0)
-
-
-@knn_graph.misconception("made symmetric", "You added the reverse of edges. Being among the k nearest of somebody need not be mutual: "
-                         "then more than k edges arrive at some nodes. The rule asks for exactly k.")
-def _(x, k):
-    edges = neighbors.knn_graph(x, k)
-    return torch.cat([edges, edges.flip(0)], dim=1).unique(dim=1)
-
-
-@knn_graph.misconception("mutual ones alone", "You kept an edge only where each is among the other's k nearest. Then a remote "
-                         "node hears of nobody. The rule asks for k edges at every node, mutual or not.")
-def _(x, k):
-    v, u = neighbors.knn_graph(x, k)
-    is_near = torch.zeros(len(x), len(x), dtype=torch.bool)
-    is_near[v, u] = True
-    return torch.stack([v, u])[:, is_near[u, v]]
-
-
-@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end is "
-                         "meant.")
-def _(x, k):
-    return _to_centre(_ranked(-_d2(x, -1))[:, :k])
-
-
-@knn_graph.misconception("ties to the higher index", "Of two neighbours at the same distance you take the one with the higher "
-                         "index. The rule names the other one; what does your sort promise for equal numbers?")
-def _(x, k):
-    n = len(x)
-    return _to_centre(n - 1 - _ranked(_d2(x).flip(1))[:, :k])
-
-
-@knn_graph.misconception("all that are as near", "Where neighbours are equally far you take them all, and more than k edges "
-                         "arrive. Of those at the same distance, who goes first?")
-def _(x, k):
-    d2 = _d2(x)
-    return (d2 <= d2.sort(dim=1).values[:, k - 1:k]).nonzero().T.flip(0)
-
-
-@knn_graph.misconception("points in one place left out", "A point in the same place as another is not among its neighbours. "
-                         "You seem to leave out distance 0, to be rid of the node itself. What tells the two apart?")
-def _(x, k):
-    d2 = _d2(x, 0)
-    d2[d2 == 0] = math.inf
-    return _to_centre(_ranked(d2)[:, :k])
-
-
-@knn_graph.misconception("city blocks", "Your distances are those of a city with straight streets: absolute differences, "
-                         "added up. Which neighbour is nearer as the crow flies?")
-def _(x, k):
-    d = (x[:, None] - x[None]).abs().sum(2).fill_diagonal_(math.inf)
-    return _to_centre(_ranked(d)[:, :k])
-
-
-@knn_graph.misconception("near the first point", "All nodes have the same neighbours, those nearest to the first point. Every node "
-                         "is to have its own.")
-def _(x, k):
-    nearest = _ranked(_d2(x, -1))[0]
-    return _to_centre(torch.stack([nearest[nearest != u][:k] for u in range(len(x))]))
-
-
-@knn_graph.right
-def _(x, k):
-    edges = []
-    for u in range(len(x)):
-        others = sorted((math.dist(x[u].tolist(), x[v].tolist()), v) for v in range(len(x)) if v != u)
-        edges += [(v, u) for _, v in others[:k]]
-    return torch.tensor(edges).T
-
-
-@knn_graph.right
-def _(x, k):
-    distance = torch.linalg.norm(x[:, None] - x, dim=2)
-    distance[range(len(x)), range(len(x))] = torch.inf
-    v = torch.sort(distance, stable=True).indices[:, :k]
-    return torch.stack([v.reshape(-1), torch.arange(len(x)).unsqueeze(1).expand(-1, k).reshape(-1)])
-
-
-@knn_graph.right
-def _(x, k):
-    """Sorts all others by distance, after the index, node by node."""
-    columns = []
-    for u in range(len(x)):
-        others = torch.cat([torch.arange(u), torch.arange(u + 1, len(x))])
-        nearest = others[torch.argsort((x[others] - x[u]).pow(2).sum(1), stable=True)[:k]]
-        columns.append(torch.stack([nearest, torch.full((k,), u)]))
-    return torch.cat(columns, dim=1)
-
-
 # -------------------------------------------------------------------------------------------------------- components
 
 
@@ -521,6 +362,165 @@ def _(edge_index, num_nodes):
 @components.right
 def _(edge_index, num_nodes):
     return _spread(_undirected(edge_index), num_nodes, num_nodes)
+
+
+# --------------------------------------------------------------------------------------------------------- knn_graph
+
+
+def _near_ones(generator):
+    """x and k: neighbours that do not see it that way, ties, points in one place."""
+    yield Case("points at 0, 1, 3 and 7 on a line, k = 1", _points([0, 0, 0], [1, 0, 0], [3, 0, 0], [7, 0, 0]), 1)
+    yield Case("points at 0, 1, 3 and 7 on a line, k = 2", _points([0, 0, 0], [1, 0, 0], [3, 0, 0], [7, 0, 0]), 2)
+    yield Case("two points, k = 1", _points([0, 0], [1, 1]), 1)
+    yield Case("the corners of a square, k = 1", _points([0, 0], [1, 0], [1, 1], [0, 1]), 1)
+    ring = [[5, 0], [3, 4], [0, 5], [-3, 4], [-5, 0], [-3, -4], [0, -5], [3, -4]]
+    yield Case("eight points around a ninth, k = 3", _points(*ring, [0, 0]), 3)
+    yield Case("three points in one place and two others, k = 2",
+               _points([4, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0], [9, 0, 0]), 2)
+    grid = [[i, j, 0] for i in range(3) for j in range(4)]
+    yield Case("a grid of 3 by 4 points, k = 4", _points(*grid)[shuffled(12)], 4)
+    yield Case("9 points in space, k = 3", normal(9, 3, generator=generator).to(DOUBLE), 3)
+    yield Case("8 points in the plane, k = 7: all others", normal(8, 2, generator=generator).to(DOUBLE), 7)
+    yield Case("10 points far from the origin, k = 2", 0.1 * normal(10, 3, generator=generator).to(DOUBLE) + 50, 2)
+
+
+def _k_arrive(case, value):
+    x, k = case.args
+    arriving = torch.bincount(value[1].long(), minlength=len(x))
+    u = int((arriving != k).int().argmax())
+    return None if (arriving == k).all() else f"{int(arriving[u])} edges arrive at node {u}; expected k = {k}."
+
+
+knn_graph = Exercise(neighbors.knn_graph, NOTEBOOK, 3, _near_ones, SameEdges(), (
+    Property("k edges arrive at every node", _k_arrive),
+    Property("turning and shifting all points changes no edge", _same_edges_again, _moved),
+))
+
+
+def _d2(x, to_itself=math.inf):
+    """Squared distances (num_nodes, num_nodes), and on the diagonal whatever keeps a node from choosing itself."""
+    d2 = sum((axis[:, None] - axis[None]).square() for axis in x.T)
+    return d2.fill_diagonal_(to_itself)
+
+
+def _to_centre(chosen):
+    """Edges from the chosen (num_nodes, k), row by row, to the row's own node."""
+    return torch.stack([chosen.flatten(), torch.arange(len(chosen)).repeat_interleave(chosen.shape[1])])
+
+
+def _ranked(d2):
+    return d2.argsort(dim=1, stable=True)
+
+
+@knn_graph.misconception("oneself among the neighbours", "Everybody's nearest neighbour is itself, at distance 0, and takes "
+                         "one of the k places. A node is no neighbour of its own.")
+def _(x, k):
+    return _to_centre(_ranked(_d2(x, -1))[:, :k])
+
+
+@knn_graph.misconception("k + 1 with oneself", "k + 1 edges arrive at every node, and one of them comes from the node "
+                         "itself. Who should be left out?")
+def _(x, k):
+    return _to_centre(_ranked(_d2(x, -1))[:, :k + 1])
+
+
+@knn_graph.misconception("the first column dropped", "Right while no two points share a place. You drop the nearest, since that "
+                         "is the node itself. But which comes first in the order, where another point is at distance 0 as "
+                         "well?")
+def _(x, k):
+    return _to_centre(_ranked(_d2(x, 0))[:, 1:k + 1])
+
+
+@knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be told by "
+                         "its k nearest: how many edges have to arrive at it?")
+def _(x, k):
+    return neighbors.knn_graph(x, k).flip(0)
+
+
+@knn_graph.misconception("made symmetric", "You added the reverse of edges. Being among the k nearest of somebody need not be mutual: "
+                         "then more than k edges arrive at some nodes. The rule asks for exactly k.")
+def _(x, k):
+    edges = neighbors.knn_graph(x, k)
+    return torch.cat([edges, edges.flip(0)], dim=1).unique(dim=1)
+
+
+@knn_graph.misconception("mutual ones alone", "You kept an edge only where each is among the other's k nearest. Then a remote "
+                         "node hears of nobody. The rule asks for k edges at every node, mutual or not.")
+def _(x, k):
+    v, u = neighbors.knn_graph(x, k)
+    is_near = torch.zeros(len(x), len(x), dtype=torch.bool)
+    is_near[v, u] = True
+    return torch.stack([v, u])[:, is_near[u, v]]
+
+
+@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end is "
+                         "meant.")
+def _(x, k):
+    return _to_centre(_ranked(-_d2(x, -1))[:, :k])
+
+
+@knn_graph.misconception("ties to the higher index", "Of two neighbours at the same distance you take the one with the higher "
+                         "index. The rule names the other one; what does your sort promise for equal numbers?")
+def _(x, k):
+    n = len(x)
+    return _to_centre(n - 1 - _ranked(_d2(x).flip(1))[:, :k])
+
+
+@knn_graph.misconception("all that are as near", "Where neighbours are equally far you take them all, and more than k edges "
+                         "arrive. Of those at the same distance, who goes first?")
+def _(x, k):
+    d2 = _d2(x)
+    return (d2 <= d2.sort(dim=1).values[:, k - 1:k]).nonzero().T.flip(0)
+
+
+@knn_graph.misconception("points in one place left out", "A point in the same place as another is not among its neighbours. "
+                         "You seem to leave out distance 0, to be rid of the node itself. What tells the two apart?")
+def _(x, k):
+    d2 = _d2(x, 0)
+    d2[d2 == 0] = math.inf
+    return _to_centre(_ranked(d2)[:, :k])
+
+
+@knn_graph.misconception("city blocks", "Your distances are those of a city with straight streets: absolute differences, "
+                         "added up. Which neighbour is nearer as the crow flies?")
+def _(x, k):
+    d = (x[:, None] - x[None]).abs().sum(2).fill_diagonal_(math.inf)
+    return _to_centre(_ranked(d)[:, :k])
+
+
+@knn_graph.misconception("near the first point", "All nodes have the same neighbours, those nearest to the first point. Every node "
+                         "is to have its own.")
+def _(x, k):
+    nearest = _ranked(_d2(x, -1))[0]
+    return _to_centre(torch.stack([nearest[nearest != u][:k] for u in range(len(x))]))
+
+
+@knn_graph.right
+def _(x, k):
+    edges = []
+    for u in range(len(x)):
+        others = sorted((math.dist(x[u].tolist(), x[v].tolist()), v) for v in range(len(x)) if v != u)
+        edges += [(v, u) for _, v in others[:k]]
+    return torch.tensor(edges).T
+
+
+@knn_graph.right
+def _(x, k):
+    distance = torch.linalg.norm(x[:, None] - x, dim=2)
+    distance[range(len(x)), range(len(x))] = torch.inf
+    v = torch.sort(distance, stable=True).indices[:, :k]
+    return torch.stack([v.reshape(-1), torch.arange(len(x)).unsqueeze(1).expand(-1, k).reshape(-1)])
+
+
+@knn_graph.right
+def _(x, k):
+    """Sorts all others by distance, after the index, node by node."""
+    columns = []
+    for u in range(len(x)):
+        others = torch.cat([torch.arange(u), torch.arange(u + 1, len(x))])
+        nearest = others[torch.argsort((x[others] - x[u]).pow(2).sum(1), stable=True)[:k]]
+        columns.append(torch.stack([nearest, torch.full((k,), u)]))
+    return torch.cat(columns, dim=1)
 
 
 # ---------------------------------------------------------------------------------------------------------- envelope
