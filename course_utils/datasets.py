@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils.graphs import Graph
+from course_utils.graphs import Graph, both_directions
 
 CELL_CLASSES = ("KC", "MBIN", "MBON", "PN")
 """Kenyon cells, mushroom-body input neurons, mushroom-body output neurons, projection neurons."""
@@ -44,6 +44,13 @@ class Backbone:
 
     def __len__(self) -> int:
         return len(self.sequence)
+
+    @property
+    def bonds(self) -> Tensor:
+        """N to CA, CA to C, C to O and C to the next N, in both directions, of atoms numbered residue by residue: (2, num_edges)."""
+        i = 4 * torch.arange(len(self))
+        links = [(i, i + 1), (i + 1, i + 2), (i + 2, i + 3), (i[:-1] + 2, i[1:])]
+        return both_directions(torch.cat([torch.stack(pair) for pair in links], dim=1))
 
 
 @dataclass(frozen=True, eq=False)

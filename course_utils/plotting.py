@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from torch import Tensor
 
+from . import recorded
 from .datasets import Molecule
 
 COLOURS = ("#2a7fc0", "#c9621a", "#25936a", "#a763bd", "#8c7a12")
@@ -51,11 +52,12 @@ class Picture:
         return {"text/html": self.html, "text/plain": repr(self)}
 
 
-def picture(draw: Callable[[Axes], None], alt: str, width: float = 6.4, height: float = 4.0) -> Picture:
-    """Let ``draw`` draw on axes of that size in inches, and return the figure."""
+def picture(draw: Callable[[Axes], None], alt: str, width: float = 6.4, height: float = 4.0, columns: int = 1) -> Picture:
+    """Let ``draw`` draw on axes of that size in inches, and return the figure. With several columns it is given a list of
+    axes that share the vertical one."""
     with matplotlib.rc_context(_STYLE):
         fig = Figure(figsize=(width, height), layout="constrained")
-        draw(fig.subplots())
+        draw(fig.subplots(1, columns, sharey=True))
         stream = io.StringIO()
         fig.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return Picture(_inline(stream.getvalue(), alt, width), alt)
@@ -225,7 +227,10 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
             if len(v) > 1:
                 ax.plot(v, [y] * len(v), "|", color=_INK, markersize=13, markeredgewidth=1.5)
             text = f"{np.mean(v):.0%}" if percent else f"{np.mean(v):.2f}"
-            ax.text(max(*v, np.mean(v)) + 0.02 * top, y, text, va="center", weight="bold")
+            end = max(*v, np.mean(v))
+            if blind is not None and end <= blind < end + 0.1 * top:
+                end = blind  # the line would cross the text
+            ax.text(end + 0.02 * top, y, text, va="center", weight="bold")
         if blind is not None:
             ax.axvline(blind, color=COLOURS[1], ls="--")
             ax.text(blind, -0.75, " blind guess ", color=_INK, ha="right" if blind > 0.35 * top else "left", va="center")
@@ -245,36 +250,104 @@ def in_words(values: Mapping[str, Sequence[float]]) -> str:
 
 def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabel: str, ylabel: str, percent: bool = False,
           title: str = "", marks: Mapping[str, tuple[float, float]] | None = None, limits: tuple[float, float] | None = None,
-          width: float = 6.8, height: float = 4.0) -> Picture:
+          every: int = 1, width: float = 6.8, height: float = 4.0) -> Picture:
     """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range.
 
-    ``marks`` rings a point of a series, by its name; ``limits`` are those of the vertical axis.
+    ``marks`` rings a point of a series, by its name; ``limits`` are those of the vertical axis; of many points ``every``
+    so many have a marker and a tick.
     """
 
     def draw(ax):
         if limits:
             ax.set_ylim(*limits)
-        ends = []
+        ends = {}
         for k, (name, values) in enumerate(series.items()):
             y = np.asarray(values, dtype=float).reshape(len(x), -1)
-            ax.plot(x, y.mean(1), marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k])
+            ax.plot(x, y.mean(1), marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k], markevery=every)
             if y.shape[1] > 1:
                 ax.fill_between(x, y.min(1), y.max(1), color=COLOURS[k], alpha=0.2, lw=0)
             if marks and name in marks:
                 ax.plot(*marks[name], MARKERS[k], markersize=15, markerfacecolor=COLOURS[k], markeredgecolor=_INK, markeredgewidth=2)
-            ends.append((y[-1].mean(), name, COLOURS[k]))
-        low, high = ax.get_ylim()
-        # Names that would overlap are pushed apart.
-        at = -np.inf
-        for value, name, colour in sorted(ends):
-            at = max(value, at + 0.075 * (high - low))
-            ax.annotate(name, (x[-1], at), (12, 0), textcoords="offset points", va="center", color=colour, weight="bold",
-                        annotation_clip=False)
-        ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=x)
+            ends[name] = y[-1].mean(), COLOURS[k]
+        _name_ends(ax, x[-1], ends)
+        ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xticks=x[::every])
         if percent:
             ax.yaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
 
     return picture(draw, alt, width, height)
+
+
+def _name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Names of lines, each (height of its end, colour), to the right of x; those that would overlap are pushed apart."""
+    at = -np.inf
+    for value, name, colour in sorted((value, name, colour) for name, (value, colour) in ends.items()):
+        height = (ax.transData + ax.transAxes.inverted()).transform((x, value))[1]  # 0..1, on any scale
+        at = max(height, at + 0.075)
+        ax.annotate(name, (x, at), (12, 0), ("data", "axes fraction"), "offset points", va="center", color=colour,
+                    weight="bold", annotation_clip=False)
+
+
+_SYMBOLS = dict(zip(MARKERS, "●■◆▲▼"))
+_ERROR = {"crystal": "crystals called by a wrong name", "missing": "error, the best constant has 1",
+          "strain": "error, the best constant has 1"}
+
+
+def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: Sequence[str] = ()) -> Picture:
+    """The recurring task (`recurring`): error against the number of examples, and against the angle of turn.
+
+    ``just_run`` holds by method what `recurring.scores` found after training with ``size`` examples: large marks. They lie
+    on the recorded curves of the same methods, and of further ``methods``: the median and the range of all seeds.
+    """
+    record = recorded.load(f"recurring_{target}")
+    runs, angles = record["runs"], record["settings"]["angles"]
+    known = [key.split(", ") for key in runs if "seed" in key]
+    order, sizes, seeds = (list(dict.fromkeys(column)) for column in zip(*known))
+    shown = [m for m in order if m in just_run or m in methods]
+    if unknown := [m for m in (*just_run, *methods) if m not in order]:
+        raise ValueError(f"nothing is recorded of {', '.join(unknown)}; expected some of {', '.join(order)}.")
+    if str(size) not in sizes:
+        raise ValueError(f"nothing is recorded for size {size}; expected one of {', '.join(sizes)}.")
+    counts = [int(s) for s in sizes]
+    curves = {m: (np.array([[runs[f"{m}, {s}, {seed}"]["turned"] for seed in seeds] for s in sizes]),
+                  np.array([runs[f"{m}, {size}, {seed}"]["by angle"] for seed in seeds]).T) for m in shown}
+
+    def draw(panels):
+        ends = {}
+        for m in shown:
+            k = order.index(m)
+            colour, marker, dashes = COLOURS[k % 5], MARKERS[(k + k // 5) % 5], DASHES[(k + k // 5) % 5]
+            for ax, x, y in zip(panels, (counts, angles), curves[m]):
+                ax.plot(x, np.median(y, 1), ls=dashes, color=colour, marker=marker, markersize=5)
+                ax.fill_between(x, y.min(1), y.max(1), color=colour, alpha=0.2, lw=0)
+            if m in just_run:
+                for ax, x, y in zip(panels, ([size], angles), ([just_run[m]["turned"]], just_run[m]["by angle"])):
+                    ax.plot(x, y, marker, color=colour, markersize=11, markeredgecolor=_INK, markeredgewidth=1.8, zorder=3,
+                            clip_on=False)
+            ends[f"{_SYMBOLS[marker]} {m}"] = np.median(curves[m][1][-1]), colour
+        left, right = panels
+        left.set_xscale("log", base=2)
+        left.set(xlabel="examples to train with, all upright", ylabel=_ERROR[target], title="tested at random turns", xticks=counts)
+        left.set_xticks([], minor=True)
+        left.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+        right.set(xlabel="angle of turn, in degrees", title=f"tested at one angle; {size:,} examples",
+                  xticks=[a for a in angles if a % 45 == 0])
+        if target == "crystal":
+            left.set_ylim(bottom=0)
+        else:
+            left.set_yscale("log")
+        left.yaxis.set_major_formatter(lambda v, _: f"{v:.0%}" if target == "crystal" else f"{v:g}")
+        _name_ends(right, angles[-1], ends)
+        left.figure.suptitle(f"thin: recorded, median and range of {len(seeds)} seeds; large: just run", fontsize=13)
+
+    def said(m):
+        right = curves[m][1]
+        now = just_run.get(m)
+        live = f"; just run, {now['by angle'][0]:.3f} upright and {now['turned']:.3f} at random turns" if now else ""
+        return (f"{m}, {size} examples: recorded medians {np.median(right[0]):.3f} upright, {np.median(right[-1]):.3f} turned by "
+                f"{angles[-1]} degrees{live}.")
+
+    return picture(draw, "Error against the number of examples and against the angle of turn. " + " ".join(map(said, shown)),
+                   width=9.6, height=4.3, columns=2)
 
 
 def scatter(points: Tensor, groups: Sequence[int], alt: str, *, title: str = "", group_names: Sequence[str] = (),
@@ -378,3 +451,76 @@ def _numbers(before: Tensor, after: Tensor) -> str:
 def decimals(value: float) -> str:
     """Three of them, and no minus in front of a zero."""
     return f"{round(value, 3) + 0.0:.3f}"
+
+
+def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] | None = None, labels: Sequence[str] = (),
+             ball: tuple[int, float] | None = None, title: str = "", frame: tuple[float, float, float, float] | None = None,
+             width: int = 300) -> Picture:
+    """Points x (n, 2) or (n, 3), seen along z, and the edges between them; a node nobody is linked to is a square.
+
+    An edge whose reverse is missing has an arrow head and is dashed. ``ball`` is a node and a radius around it, ``frame`` what is
+    to be seen: left, right, bottom, top. Written by hand: a slider redraws it at every step.
+    """
+    groups = [0] * len(x) if groups is None else groups
+    xy, depth = x[:, :2].double().numpy(), (x[:, 2] if x.shape[1] == 3 else torch.zeros(len(x))).tolist()
+    reach = ball[1] if ball else 0
+    left, right, bottom, top = frame or (xy[:, 0].min(), xy[:, 0].max(), xy[:, 1].min(), xy[:, 1].max())
+    unit = (width - 40) / max(right - left, 1e-9)
+    at = [(20 + unit * (px - left), 20 + unit * (top - py)) for px, py in xy]
+    radius = [min(max(0.2 * unit, 7), 13) * (1 + 0.25 * z) for z in depth]
+    height, head = 40 + unit * (top - bottom), 34 if title else 0
+
+    edges = set(map(tuple, edge_index.T.tolist()))
+    linked = {node for edge in edges for node in edge}
+    drawn = []
+    if ball:
+        cx, cy = at[ball[0]]
+        drawn.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{unit * reach:.1f}" fill="{COLOURS[1]}" fill-opacity=".13" '
+                     f'stroke="{COLOURS[1]}" stroke-width="1.5"/>')
+    for v, u in sorted(edges, key=lambda edge: depth[edge[0]] + depth[edge[1]]):
+        if (u, v) in edges and v < u:
+            drawn.append(f'<path d="M{at[v][0]:.1f} {at[v][1]:.1f}L{at[u][0]:.1f} {at[u][1]:.1f}" stroke="{GREY}" stroke-width="2"/>')
+        elif (u, v) not in edges:
+            drawn.append(_arrow_to(at[v], at[u], radius[u] + 2))
+    for i in sorted(range(len(x)), key=lambda i: depth[i]):
+        (cx, cy), size, colour = at[i], radius[i], COLOURS[groups[i]]
+        shape = (f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{size:.1f}"' if i in linked else
+                 f'<rect x="{cx - size:.1f}" y="{cy - size:.1f}" width="{2 * size:.1f}" height="{2 * size:.1f}"')
+        drawn.append(f'{shape} fill="{colour}" stroke="currentColor" stroke-width="1.2"/>')
+        if len(labels):
+            drawn.append(f'<text x="{cx:.1f}" y="{cy + 5.5:.1f}" text-anchor="middle" font-weight="bold" fill="black">{labels[i]}</text>')
+    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + head:.0f}" role="img" '
+                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
+                   f'fill="currentColor"><g transform="translate(0 {head})">{"".join(drawn)}</g>{heading}</svg>', alt)
+
+
+def _arrow_to(start: tuple[float, float], end: tuple[float, float], gap: float) -> str:
+    """A dashed line with a head that stops short of its end."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = max((dx * dx + dy * dy) ** 0.5, 1e-9)
+    dx, dy = dx / length, dy / length
+    x, y = end[0] - gap * dx, end[1] - gap * dy
+    bx, by = x - 10 * dx, y - 10 * dy
+    return (f'<path d="M{start[0]:.1f} {start[1]:.1f}L{bx:.1f} {by:.1f}" stroke="{COLOURS[1]}" stroke-width="2.2" stroke-dasharray="5 3"/>'
+            f'<path d="M{x:.1f} {y:.1f}L{bx - 4.5 * dy:.1f} {by + 4.5 * dx:.1f}L{bx + 4.5 * dy:.1f} {by - 4.5 * dx:.1f}Z" fill="{COLOURS[1]}"/>')
+
+
+def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: str, low: float, high: float, width: int = 420,
+          height: int = 300) -> Picture:
+    """A curve of evenly spaced values between low and high, and a large mark at number ``now``. Written by hand, as `in_space`."""
+    inside, foot = width - 70, height - 46
+
+    def at(i):
+        return 52 + inside * i / (len(values) - 1), 14 + (foot - 14) * (high - values[i]) / (high - low)
+
+    path = "L".join(f"{px:.1f} {py:.1f}" for px, py in map(at, range(len(values))))
+    (cx, cy), zero = at(now), 14 + (foot - 14) * high / (high - low)
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
+                   f'style="width:{width}px;max-width:100%;height:auto" font-size="16" fill="currentColor">'
+                   f'<path d="M52 8V{foot}" stroke="{GREY}"/><path d="M52 {zero:.1f}h{inside}" stroke="{GREY}"/>'
+                   f'<text x="44" y="{zero + 5:.1f}" text-anchor="end">0</text>'
+                   f'<text transform="translate(20 {foot / 2}) rotate(-90)" text-anchor="middle">{escape(ylabel)}</text>'
+                   f'<text x="{52 + inside / 2}" y="{foot + 28}" text-anchor="middle">{escape(xlabel)}</text>'
+                   f'<path d="M{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="3"/>'
+                   f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="8" fill="{COLOURS[1]}" stroke="currentColor" stroke-width="1.5"/></svg>', alt)

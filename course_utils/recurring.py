@@ -208,6 +208,16 @@ def test_set(angle: float | None = None) -> Neighbourhoods:
     return upright.turned(None if angle is None else math.radians(angle), torch.Generator().manual_seed(0))
 
 
+ANGLES = (0, 10, 20, 30, 45, 60, 90, 135, 180)
+"""The angles, in degrees, at which errors are recorded."""
+
+
+def scores(model: nn.Module, target: str) -> dict[str, float | list[float]]:
+    """`test_error` on turned neighbourhoods, and on those turned by each of the `ANGLES`, as the recorded runs have them."""
+    return {"turned": test_error(model, test_set(), target),
+            "by angle": [test_error(model, test_set(angle), target) for angle in ANGLES]}
+
+
 def test_error(model: nn.Module, data: Neighbourhoods, target: str) -> float:
     """`systems.crystals.error` of the model's answers."""
     with torch.no_grad():

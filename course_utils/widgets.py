@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import radians
 
@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from . import fly, graph_networks, graphs, message_passing, plotting, symmetry
+from . import fly, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
 from .graph_view import GraphView
 
 
@@ -296,3 +296,87 @@ def _before_and_after(before: Tensor, after: Tensor) -> str:
             f'<td style="text-align:right;padding-left:1em">{cell}</td>' for cell in cells) + "</tr>"
     return (f'<div role="status"><table style="font-size:16px;line-height:1.3;border:0">'
             f'{f"<tr><td></td>{head}</tr>" * (n > 1)}{rows}</table></div>')
+
+
+def cutoff(x: Tensor, centre: int, tenths: tuple[int, int] = (5, 45)) -> ipywidgets.VBox:
+    """The radius graph of points x (n, 2) by its radius, from and to so many tenths, and what it costs: edges, parts, isolated nodes."""
+    r = slider("cutoff r, in tenths", *tenths, 9)
+    shown = ipywidgets.HTML()
+
+    def draw(change=None):
+        shown.value = within(x, centre, r.value / 10).html
+
+    r.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([r, shown])
+
+
+def within(x: Tensor, centre: int, r: float, width: int = 700) -> plotting.Picture:
+    """One picture of `cutoff`, with the ball around the node ``centre``."""
+    edge_index = neighbors.radius_graph(x, r)
+    parts = int(neighbors.components(edge_index, len(x)).max()) + 1
+    isolated = len(x) - len(edge_index[1].unique())
+    title = f"r = {r:.1f}: {edge_index.shape[1]} edges, {parts} part{'s' if parts != 1 else ''}, {isolated} isolated"
+    return plotting.in_space(x, edge_index, f"{len(x)} points joined within {title}.", ball=(centre, r), title=title, width=width,
+                             frame=_frame(x))
+
+
+def _frame(x: Tensor, margin: float = 0.6) -> tuple[float, float, float, float]:
+    (left, bottom), (right, top) = (x.amin(0) - margin).tolist(), (x.amax(0) + margin).tolist()
+    return left, right, bottom, top
+
+
+CHARGES = torch.tensor([1, -1, 1, -1, 1, -1, 1], dtype=torch.float64)
+"""Of the atom that moves in `crossing`, and of the six that it passes."""
+WAY = tuple(torch.linspace(-3.4, 3.8, 121, dtype=torch.float64).tolist())
+_FIXED = ((-1.6, 0.7), (-0.9, -0.8), (-0.1, 1.0), (0.7, -0.7), (1.4, 0.8), (2.1, -0.6))
+
+
+def place(s: float) -> Tensor:
+    """The seven atoms of `crossing` where the first has come to s on its way: (7, 2)."""
+    return torch.tensor(((s, 0.0), *_FIXED), dtype=torch.float64)
+
+
+Rule = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+
+
+def crossing(energy: Callable[[Tensor, Tensor, Callable], Tensor], rules: Mapping[str, Rule], r: float) -> ipywidgets.VBox:
+    """One charged atom moves past six others, and the energy as it goes.
+
+    A rule is two functions: positions x (7, 2) to edge_index, and distances to factors. ``energy(x, edge_index, factor)`` is a
+    number. The ball of radius r is drawn where a rule is a radius graph.
+    """
+    rule, step = choice("edges", list(rules)), slider("position of the atom", 0, len(WAY) - 1, 0)
+    step.layout.width = "560px"
+    shown = ipywidgets.HTML()
+
+    def draw(change=None):
+        shown.value = crossed(energy, rules, r, rule.value, step.value).html
+
+    for control in (rule, step):
+        control.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([rule, step, shown])
+
+
+@functools.lru_cache(maxsize=32)
+def _energies(energy, edges, factor):
+    return [float(energy(place(s), edges(place(s)), factor)) for s in WAY]
+
+
+def crossed(energy: Callable, rules: Mapping[str, Rule], r: float, name: str, step: int) -> plotting.Picture:
+    """One picture of `crossing`: on the left the atoms, on the right the energy along the whole way."""
+    curves = {name: _energies(energy, *rule) for name, rule in rules.items()}
+    values, every = curves[name], [0, *(value for curve in curves.values() for value in curve)]
+    gap = 0.08 * (max(every) - min(every))
+    edges, x, start = rules[name][0], place(WAY[step]), place(WAY[0])
+    is_radius_graph = torch.equal(edges(start), neighbors.radius_graph(start, r))
+    left = plotting.in_space(
+        x, edges(x), f"The atom that moves, the six that it passes, and the edges: {name}.", groups=[1] + [0] * (len(x) - 1),
+        labels=["+" if q > 0 else "−" for q in CHARGES], ball=(0, r) if is_radius_graph else None, title=name, width=470,
+        frame=_frame(torch.cat([place(WAY[0]), place(WAY[-1])]), 0.5))
+    largest = max(abs(b - a) for a, b in zip(values, values[1:]))
+    right = plotting.track(
+        values, step, f"{name}: the energy is {values[step]:.3f} here; from one position to the next it changes by up to {largest:.3f}.",
+        xlabel="position of the atom", ylabel="energy", low=min(every) - gap, high=max(every) + gap)
+    return plotting.row(left, right)

@@ -35,6 +35,14 @@ def test_fcc_and_hcp_differ_between_neighbours_only():
     assert crystals.CUTOFF > 1.75
 
 
+def test_the_flake_is_a_crystal_beside_a_gas():
+    d = torch.cdist(x := crystals.flake(noise=0.0), x).fill_diagonal_(torch.inf)
+    torch.testing.assert_close(d[:23].amin(1), torch.ones(23).double())
+    assert ((d < 1.01).sum(1) == 6).any() and (d < 1.01).sum(1).max() == 6  # nearest neighbours in a plane
+    assert d[23:].min() > 1.5 and len(x) == 30
+    assert (crystals.flake() - x).abs().max() < 0.25
+
+
 def test_without_noise_and_strain_a_neighbourhood_is_the_sites_but_one():
     data = crystals.neighbourhoods(40, 0, noise=0.0, strain=0.0)
     for i in range(40):

@@ -255,6 +255,16 @@ def test_the_atlas_holds_every_graph_of_up_to_seven_nodes_once():
         assert torch.equal(A, A.T) and A.max() <= 1 and not A.diagonal().any()
 
 
+def test_bonds_of_lysozyme_are_as_long_as_bonds():
+    protein = datasets.lysozyme()
+    v, u = protein.bonds
+    length = (protein.x.flatten(0, 1)[u] - protein.x.flatten(0, 1)[v]).norm(dim=1)
+    assert 1.1 < length.min() and length.max() < 1.7
+    assert len(v) == 2 * (4 * len(protein) - 1)  # a tree: N, CA, C in a row, an O at each C
+    first = datasets.Backbone(protein.x[:1], protein.sequence[:1])
+    assert first.bonds.T.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]]
+
+
 def test_lysozyme_is_a_protein():
     protein = datasets.lysozyme()
     x = protein.x

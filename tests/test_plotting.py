@@ -1,10 +1,11 @@
 import re
+import time
 
 import pytest
 import torch
 
-from course_utils import datasets, graphs, plotting, symmetry, widgets
-from course_utils.systems import mystery
+from course_utils import datasets, graphs, neighbors, plotting, recurring, symmetry, widgets
+from course_utils.systems import crystals, mystery
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 
@@ -20,6 +21,9 @@ def figures():
     yield plotting.lines(range(2), {"up": [0, 1]}, "Lines with a mark.", xlabel="x", ylabel="y", marks={"up": (1, 0.5)}, limits=(0, 2))
     yield plotting.scatter(torch.eye(2), [0, 1], "Two points.", group_names=["p", "q"])
     yield plotting.molecule(next(m for m in datasets.molecules() if m.id == "ALA"), "Alanine.", up="N", title="L")
+    yield plotting.recurring("crystal", {"distances": {"turned": 0.05, "by angle": [0.05] * 9}}, 256, ["coordinates"])
+    yield plotting.in_space(torch.eye(3), EDGES, "Three points, one way and <both>.", groups=[1, 0, 0], labels="abc", ball=(0, 0.5), title="t")
+    yield plotting.track([0.5, -0.5, 1.0], 1, "A track.", xlabel="x", ylabel="y", low=-1, high=1)
     for f in (mystery.repelled, mystery.centroid, mystery.heights, mystery.radius):
         yield plotting.motions(f, widgets.CLOUD, torch.eye(3).double(), torch.ones(3), f"What <{f.__name__}> does.",
                                torch.arange(6).roll(1))
@@ -89,6 +93,37 @@ def test_mirror_images_are_drawn_as_mirror_images():
             turns[m.id] = ax * by - ay * bx
             assert seen[nitrogen, 1] > 0 and abs(seen[nitrogen, 0]) < 1e-4
     assert turns["ALA"] < 0 < turns["DAL"]  # clockwise is negative where y points up
+
+
+def test_a_value_is_not_written_across_the_line_of_the_blind_guess():
+    def places(html):  # where the texts stand
+        return [float(x) for x in re.findall(r'<g style="fill: currentColor" transform="translate\(([\d.]+) ', html)]
+
+    free, moved = (plotting.bars({"one": [0.47]}, "A bar.", xlabel="x", blind=blind, top=1.0).html for blind in (0.9, 0.5))
+    assert free != moved and places(moved)[-1] != places(free)[-1]
+
+
+@pytest.mark.parametrize("target", crystals.TARGETS)
+def test_the_recurring_figure_takes_every_method_and_target_and_says_what_was_just_run(target):
+    found = {"turned": 0.125, "by angle": [0.25] * len(recurring.ANGLES)}
+    figure = plotting.recurring(target, {"EGNN": found}, 1024, list(recurring.METHODS))
+    assert all(f"{method}, 1024 examples: recorded medians" in figure.alt for method in recurring.METHODS)
+    assert figure.alt.count("just run") == 1 and "just run, 0.250 upright and 0.125 at random turns" in figure.alt
+    fewer = plotting.recurring(target, {}, 64, ["GVP"])
+    assert "GVP, 64 examples" in fewer.alt and "EGNN" not in fewer.alt and "just run" not in fewer.alt
+
+
+def test_the_recurring_figure_says_what_is_not_recorded():
+    with pytest.raises(ValueError, match="nothing is recorded of MLP; expected some of coordinates, .*steerable"):
+        plotting.recurring("crystal", {}, 256, ["MLP"])
+    with pytest.raises(ValueError, match="nothing is recorded for size 100; expected one of 64, 256"):
+        plotting.recurring("crystal", {}, 100, ["EGNN"])
+
+
+def test_points_in_space_show_who_is_isolated_and_which_edges_have_no_reverse():
+    x = torch.tensor([[0.0, 0], [1, 0], [0, 1], [3, 3]])
+    html = plotting.in_space(x, torch.tensor([[0, 1, 2], [1, 0, 0]]), "Four points.").html
+    assert (html.count("<circle"), html.count("<rect"), html.count("stroke-dasharray"), html.count('stroke-width="2"')) == (3, 1, 1, 1)
 
 
 # ------------------------------------------------------------------------------------------------------ interactions
@@ -229,3 +264,47 @@ def test_a_moved_picture_draws_each_shape_in_its_own_way():
         assert html.count("<rect") == {(): 2, (6,): 12}.get(shape, 0)
         assert html.count("Z\"") == (2 if shape == (3,) else 0)
     assert "-0.000" not in "".join(drawn.values())
+
+
+def test_the_cutoff_slider_counts_edges_parts_and_isolated_nodes():
+    x = torch.tensor([[0.0, 0], [1, 0], [2, 0], [4, 0]])
+    r, shown = widgets.cutoff(x, centre=1).children
+    for tenths, says in ((9, "r = 0.9: 0 edges, 4 parts, 4 isolated"), (10, "r = 1.0: 4 edges, 2 parts, 1 isolated"),
+                         (20, "r = 2.0: 8 edges, 1 part, 0 isolated")):
+        r.value = tenths
+        assert says in shown.value and f"4 points joined within {says}." in shown.value
+    assert widgets.within(x, 1, 2.0).html == shown.value
+
+
+def energy_of_pairs(x, edge_index, c):
+    d = neighbors.distances(x, edge_index)
+    return (widgets.CHARGES[edge_index].prod(0) * torch.exp(-d) * c(d)).sum() / 2
+
+
+RULES = {"radius": (lambda x: neighbors.radius_graph(x, 1.5), torch.ones_like),
+         "smooth": (lambda x: neighbors.radius_graph(x, 1.5), lambda d: neighbors.envelope(d, 1.5)),
+         "nearest": (lambda x: neighbors.knn_graph(x, 3), torch.ones_like)}
+
+
+def test_the_crossing_atom_makes_the_energy_jump_where_no_envelope_is():
+    rule, step, shown = widgets.crossing(energy_of_pairs, RULES, 1.5).children
+    jumps = {}
+    for name in RULES:
+        rule.value = name
+        step.value = 60
+        energy, jumps[name] = map(float, re.search(rf"{name}: the energy is (-?[\d.]+) here; .* by up to ([\d.]+)\.", shown.value).groups())
+        x = widgets.place(widgets.WAY[60])
+        assert energy == pytest.approx(energy_of_pairs(x, RULES[name][0](x), RULES[name][1]).item(), abs=6e-4)
+        assert ("fill-opacity" in shown.value) == (name != "nearest"), "the ball belongs to a radius graph"
+    assert jumps["smooth"] < 0.05 < 0.2 < min(jumps["radius"], jumps["nearest"])
+
+
+def test_sliders_are_followed_in_a_tenth_of_a_second():
+    seconds = []
+    for box in (widgets.cutoff(crystals.flake(), 10), widgets.crossing(energy_of_pairs, RULES, 1.5)):
+        control = box.children[-2]
+        for value in range(20, 30):
+            start = time.perf_counter()
+            control.value = value
+            seconds.append(time.perf_counter() - start)
+    assert sorted(seconds)[len(seconds) // 2] < 0.1

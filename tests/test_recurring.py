@@ -87,6 +87,18 @@ def test_coordinates_fail_where_the_crystal_is_turned():
             assert max(by_angle) - min(by_angle) < 0.01
 
 
+def test_scores_are_the_errors_that_are_recorded():
+    assert list(recurring.ANGLES) == recorded.load("recurring_crystal")["settings"]["angles"]
+
+    def by_height(data):  # fcc where an atom stands upright, else hcp
+        highest = torch.stack([x[:, 2].max() for x in data.x.split(torch.bincount(data.batch).tolist())])
+        return torch.nn.functional.one_hot((highest < 0.9).long(), 4).float()
+
+    found = recurring.scores(by_height, "crystal")
+    assert found["by angle"] == [recurring.test_error(by_height, recurring.test_set(angle), "crystal") for angle in recurring.ANGLES]
+    assert found["turned"] == recurring.test_error(by_height, recurring.test_set(), "crystal") and len(set(found["by angle"])) > 5
+
+
 def test_augmentation_turns_the_labels_along(monkeypatch):
     seen = []
     turned = crystals.Neighbourhoods.turned
