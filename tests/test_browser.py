@@ -67,7 +67,8 @@ def test_notebook_2_works_in_slides(page, lab):
 
 
 @pytest.mark.parametrize(("name", "says"), [("03_graph_networks", "Just trained: Kipf, in-edges, 2 rounds"),
-                                             ("04_invariance_and_equivariance", "before and after they moved")])
+                                             ("04_invariance_and_equivariance", "before and after they moved"),
+                                             ("05_radius_graphs", "30 points joined within r = 1.0: 42 edges")])
 def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path, name, says):
     shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
     with browser.jupyterlab(tmp_path) as alone:

@@ -17,10 +17,10 @@ import torch
 from nbclient import NotebookClient
 from nbconvert import SlidesExporter
 
-from course_utils import datasets, graph_networks, graphs, message_passing, symmetry, training
+from course_utils import datasets, graph_networks, graphs, message_passing, neighbors, symmetry, training
 from course_utils.cli import main
 from course_utils.exercises import of_notebook
-from course_utils.exercises.declare import SameWeightedEdges
+from course_utils.exercises.declare import SameEdges, SameWeightedEdges
 
 ROOT = Path(__file__).parents[1]
 MASTERS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
@@ -145,6 +145,63 @@ CLAIMS = {
         "The one on coordinates has the first alone":
             "[points_report[test].verdict for test in TESTS] == ['holds', 'fails', 'fails', 'fails']",
     },
+    "05_radius_graphs": {
+        "We test on a thousand new neighbourhoods": "len(recurring.test_set()) == 1000 and len(upright) == 256",
+        "As good as perfect.": "right[0] > 0.98",
+        "A turn by 30 degrees costs it about a third of its answers": "0.24 < 1 - right[3] < 0.42",
+        "Simple cubic has 6 sites and bcc 14": "[len(crystals.SITES[name]) for name in ('sc', 'bcc')] == [6, 14]",
+        "What is left is mostly counting.": "share_right('sc') == 1 and share_right('bcc') > 0.8",
+        "fcc and hcp have 12 each": "[len(crystals.SITES[name]) for name in ('fcc', 'hcp')] == [12, 12]",
+        "**does no better than a coin**": "0.38 < share_right('fcc', 'hcp') < 0.62",
+        "To the centre, all twelve are the same, in both":
+            "all(torch.allclose(crystals.SITES[name].norm(dim=1), torch.ones(12).double()) for name in ('fcc', 'hcp'))",
+        "hcp has three pairs at 1.63, which fcc does not have at all": "[pairs_at(name, 1.63) for name in ('fcc', 'hcp')] == [0, 3]",
+        "A small perceptron shows the same":
+            "max(reached['coordinates'] + reached['distances to the centre']) < 0.6 and reached['all distances'][0] > 0.88",
+        "A protein of 10,000 has 50 million pairs": "round(10_000 * 9_999 / 2 / 1e6) == 50",
+        "Below are 30 atoms": "len(flake) == 30",
+        "There is none.": "not any((degree(r)[:23] == 6).any() and degree(r)[:23].max() == 6 and degree(r).min() > 0 for r in tenths)",
+        "At 1.2 the crystal is right, and all seven atoms of the gas are isolated":
+            "degree(1.2)[:23].max() == 6 and degree(1.2)[:23].min() > 0 and degree(1.2)[23:].tolist() == [0] * 7",
+        "At 1.8 everybody has a neighbour": "degree(1.8).min() == 1 and degree(1.7).min() == 0",
+        "the graph is in 2 parts": "parts(1.8) == 2",
+        "At 1.9 it hangs together, and an atom of the crystal has up to 12 neighbours": "parts(1.9) == 1 and degree(1.9)[:23].max() == 12",
+        "the number of edges is exactly $k N$": "nearest.shape[1] == 3 * len(flake)",
+        "The first atom of the gas hears the crystal, and nobody there hears it":
+            "[(v < 23, u) for v, u in pairs if (v < 23) != (u < 23)] == [(True, 23)] and flake[23:, 0].argmin() == 0",
+        "\"is among the nearest of\" is **not symmetric**": "len(one_way) > 10",
+        "The charges $q$ are 1 or -1": "set(q.tolist()) == {1, -1}",
+        "the pair energy is $e^{-r}$, about 0.22": "round(torch.exp(torch.tensor(-r)).item(), 2) == 0.22",
+        "It jumps.": "largest_steps(within, torch.ones_like, 0.001)[0] > 0.22",
+        "With an **envelope** the curve is smooth":
+            "(lambda a, b: b[0] < 0.11 * a[0] and b[1] < 0.11 * a[1])(*[largest_steps(*rules['with an envelope'], h) for h in (0.01, 0.001)])",
+        "The nearest $k$ jump, too": "largest_steps(*rules['3 nearest'], 0.001)[0] > 0.2",
+        "no fixed $r$ has silenced both beforehand":
+            "largest_steps(rules['3 nearest'][0], lambda d: neighbors.envelope(d, 2 * r), 0.001)[0] > 0.05",
+        "Steps ten times shorter make ten times smaller changes, where there is no jump": "all(8 < coarse[0] / fine[0] < 12 for coarse, fine in bent[1:])",
+        "A straight line mends the energy, and not the force": "bent[1][1][1] > 0.9 * bent[1][0][1] and 8 < bent[2][0][1] / bent[2][1][1] < 12",
+        "that number jumps all the same": "mean_message(1.49999) < 0.6 * mean_message(1.50001)",
+        "costs about the same per atom, however large the whole":
+            "(lambda few, many: abs(many - few) < 0.2 * few)(per_atom['within 5.0 Å'][3], per_atom['within 5.0 Å'][-1])",
+        "the atom that left is alone": "bill['within 5.0 Å'][1:3] == (0, 0)",
+        "It jumps, and an envelope mends that": "bill['within 5.0 Å'][3] > 0.2",
+        "never leave anybody alone, even 100 Å away": "bill['12 nearest'][2] == 12",
+        "They are neither symmetric nor smooth": "bill['12 nearest'][1] > 0 and bill['12 nearest'][3] > 0.2",
+        "**Bonds** are few and smooth": "bill['bonds'][0] == min(row[0] for row in bill.values()) and bill['bonds'][3] < 0.01",
+        "they cannot break": "bill['bonds'][2] == 1",
+        "forget nothing and jump nowhere, and cost $N (N-1)$": "bill['all pairs'][0] == 648 * 647 and bill['all pairs'][3] < 0.01",
+        "All pairs would be 9 million edges": "round(3000 * 2999 / 1e6) == 9",
+        "380 edges are nothing": "20 * 19 == 380",
+        "a radius graph, $r = 2.5$": "crystals.CUTOFF == 2.5",
+        "the same budget: 300 steps": "recurring.BUDGET['steps'] == 300",
+        "sixteen times as many upright examples": "4096 == 16 * len(upright)",
+        "The curve of the distances is flat": "max(scores['distances']['by angle']) - min(scores['distances']['by angle']) < 0.003",
+        "Upright, coordinates are better": "scores['coordinates']['by angle'][0] < scores['distances']['by angle'][0]",
+        "**with 4,096 they still get 27 % wrong**": "recorded_median('coordinates', 4096) == 27",
+        "distances leave 5 or 6 % on the table, with 4,096 examples as with 256":
+            "[recorded_median('distances', size) for size in (256, 4096)] == [5, 6] and 0.02 < scores['distances']['turned'] < 0.1",
+        "whoever fits all four crystals to the atoms makes no mistake on the same test": "record['match']['turned'] == 0",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -179,6 +236,35 @@ zero = torch.zeros(3).double()
 turn = lambda k, angle=0.7: symmetry.rotation_about(torch.eye(3).double()[k], angle)
 pairs_report = check_equivariance(OfPairs(), "node position", "graph scalar")
 points_report = check_equivariance(OfPoints(), "node position", "graph scalar")
+""",
+    "05_radius_graphs": """
+from statistics import median
+from course_utils import recorded
+
+record, test = recorded.load("recurring_crystal")["runs"], recurring.test_set()
+tenths = [k / 10 for k in range(5, 46)]
+said = on_coordinates(test).argmax(1)
+bent = [[largest_steps(within, c, h) for h in (0.01, 0.001)] for c in factors.values()]
+
+def share_right(*names):
+    among = torch.isin(test.crystal, torch.tensor([crystals.CRYSTALS.index(name) for name in names]))
+    return (said == test.crystal)[among].double().mean().item()
+
+def pairs_at(name, d):
+    return int((torch.pdist(crystals.SITES[name]) - d).abs().lt(0.01).sum())
+
+def degree(r):
+    return torch.bincount(neighbors.radius_graph(flake, r)[1], minlength=len(flake))
+
+def parts(r):
+    return int(neighbors.components(neighbors.radius_graph(flake, r), len(flake)).max()) + 1
+
+def mean_message(s):  # from two sources, one of them at distance s of the target
+    d = torch.tensor([0.5, s])
+    return (torch.exp(-d) * neighbors.envelope(d, r))[d <= r].mean().item()
+
+def recorded_median(method, size):
+    return round(100 * median(record[f"{method}, {size}, seed {seed}"]["turned"] for seed in range(5)))
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]
@@ -347,7 +433,7 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
     assert any(cell.source.startswith("### Discussion") for cell in cells), "there is no discussion question"
 
 
-COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance")
+COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance", "05_radius_graphs")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -357,7 +443,7 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
     A = torch.tensor([[0, 1.0, 1], [0, 0, 1], [0, 0, 0]])
     h = torch.randn(3, 4)
     names = {"torch": torch, "A": A, "num_nodes": 3, "h": h, "edge_index": graphs.to_edge_index(A), "in_channels": 4, "out_channels": 5,
-             "batch": torch.tensor([0, 0, 1])}
+             "batch": torch.tensor([0, 0, 1]), "x": torch.randn(20, 3, dtype=torch.float64), "r": 1.5, "k": 4, "d": torch.linspace(0.1, 3, 30)}
     assert code and name in COMPARED, f"compare the code of {name} with ours below, and list it in COMPARED"
     exec(code, names)  # noqa: S102  our own notebook
     if name == "01_graph_tasks":
@@ -385,6 +471,11 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
             torch.testing.assert_close(h[:, :3] @ names[kind].T, symmetry.act(kind, R, zero, h[:, :3]), atol=1e-4, rtol=0)
         torch.testing.assert_close(names["pseudoscalar"][0, 0] * h[:, 0], symmetry.act("pseudoscalar", R, zero, h[:, 0]), atol=1e-4, rtol=0)
         assert torch.linalg.det(R) < 0
+    if name == "05_radius_graphs":
+        x, r, k, d = (names[key] for key in ("x", "r", "k", "d"))
+        assert SameEdges().difference(names["within_r"], neighbors.radius_graph(x, r)) is None
+        assert SameEdges().difference(names["k_nearest"], neighbors.knn_graph(x, k)) is None
+        torch.testing.assert_close(names["factor"], neighbors.envelope(d, r), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(2))
