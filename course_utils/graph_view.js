@@ -92,6 +92,7 @@ function keepKeys() {
 
 function render({model, el}) {
   keepKeys();
+  if (model.get("positions") === undefined) return;  // a KeepKeys, which draws nothing
   const id = `graph-${Math.random().toString(36).slice(2)}`;
   const links = make("g", {"aria-hidden": true}), options = make("g", {role: "presentation"});
   const svg = make("svg", {role: "listbox", tabindex: 0, "data-prevent-swipe": ""}, [links, options]);

@@ -12,6 +12,12 @@ from . import plotting
 from .graphs import require_edge_index
 
 
+class KeepKeys(anywidget.AnyWidget):
+    """Nothing to be seen: beside a slider it leaves the arrow keys to whoever has the focus, so that no slide is turned."""
+
+    _esm = Path(__file__).with_name("graph_view.js")
+
+
 class GraphView(anywidget.AnyWidget):
     """A graph of up to some 60 nodes; whatever is set on it later is drawn at once.
 

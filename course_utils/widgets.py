@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from . import fly, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
-from .graph_view import GraphView
+from .graph_view import GraphView, KeepKeys
 
 
 def explore(render: Callable[..., plotting.Picture], busy: str = "", **controls: ipywidgets.Widget) -> ipywidgets.VBox:
@@ -282,7 +282,7 @@ def mystery(functions: Sequence[Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
     judge()
     controls, answers = (ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})
                          for row in ([which, turn, tilt, shift, renumber, mirror], list(words.values())))
-    return ipywidgets.VBox([controls, shown, answers, score])
+    return ipywidgets.VBox([controls, shown, answers, score, KeepKeys()])
 
 
 def _before_and_after(before: Tensor, after: Tensor) -> str:
@@ -308,7 +308,7 @@ def cutoff(x: Tensor, centre: int, tenths: tuple[int, int] = (5, 45)) -> ipywidg
 
     r.observe(draw, "value")
     draw()
-    return ipywidgets.VBox([r, shown])
+    return ipywidgets.VBox([r, shown, KeepKeys()])
 
 
 def within(x: Tensor, centre: int, r: float, width: int = 700) -> plotting.Picture:
@@ -356,7 +356,7 @@ def crossing(energy: Callable[[Tensor, Tensor, Callable], Tensor], rules: Mappin
     for control in (rule, step):
         control.observe(draw, "value")
     draw()
-    return ipywidgets.VBox([rule, step, shown])
+    return ipywidgets.VBox([rule, step, shown, KeepKeys()])
 
 
 @functools.lru_cache(maxsize=32)

@@ -78,6 +78,14 @@ def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path
         browser.wait_for(lambda: says in figure.inner_html(), 30, "the figure that belongs to the slider")
 
 
+@pytest.mark.parametrize("name", ["04_invariance_and_equivariance", "05_radius_graphs"])
+def test_a_slider_keeps_its_keys_in_slides_without_a_graph_beside_it(page, tmp_path, name):
+    shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
+    with browser.jupyterlab(tmp_path) as alone:
+        browser.open_in_slides(page, alone, f"{name}.ipynb")
+        browser.move_slider(page)
+
+
 def test_a_notebook_that_raises_is_noticed(page, lab):
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         browser.open_in_lab(page, lab, "broken.ipynb")

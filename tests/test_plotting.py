@@ -268,7 +268,7 @@ def test_a_moved_picture_draws_each_shape_in_its_own_way():
 
 def test_the_cutoff_slider_counts_edges_parts_and_isolated_nodes():
     x = torch.tensor([[0.0, 0], [1, 0], [2, 0], [4, 0]])
-    r, shown = widgets.cutoff(x, centre=1).children
+    r, shown, _ = widgets.cutoff(x, centre=1).children
     for tenths, says in ((9, "r = 0.9: 0 edges, 4 parts, 4 isolated"), (10, "r = 1.0: 4 edges, 2 parts, 1 isolated"),
                          (20, "r = 2.0: 8 edges, 1 part, 0 isolated")):
         r.value = tenths
@@ -287,7 +287,7 @@ RULES = {"radius": (lambda x: neighbors.radius_graph(x, 1.5), torch.ones_like),
 
 
 def test_the_crossing_atom_makes_the_energy_jump_where_no_envelope_is():
-    rule, step, shown = widgets.crossing(energy_of_pairs, RULES, 1.5).children
+    rule, step, shown, _ = widgets.crossing(energy_of_pairs, RULES, 1.5).children
     jumps = {}
     for name in RULES:
         rule.value = name
@@ -302,7 +302,7 @@ def test_the_crossing_atom_makes_the_energy_jump_where_no_envelope_is():
 def test_sliders_are_followed_in_a_tenth_of_a_second():
     seconds = []
     for box in (widgets.cutoff(crystals.flake(), 10), widgets.crossing(energy_of_pairs, RULES, 1.5)):
-        control = box.children[-2]
+        control = box.children[-3]
         for value in range(20, 30):
             start = time.perf_counter()
             control.value = value
