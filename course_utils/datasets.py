@@ -47,7 +47,7 @@ class Backbone:
 
     @property
     def bonds(self) -> Tensor:
-        """N to CA, CA to C, C to O and C to the next N, in both directions, of atoms numbered residue by residue: (2, num_edges)."""
+        """N to CA, CA to C, C to O and C to the next N, in both directions: (2, num_edges). Atoms count by residues."""
         i = 4 * torch.arange(len(self))
         links = [(i, i + 1), (i + 1, i + 2), (i + 2, i + 3), (i[:-1] + 2, i[1:])]
         return both_directions(torch.cat([torch.stack(pair) for pair in links], dim=1))

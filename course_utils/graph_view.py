@@ -13,7 +13,7 @@ from .graphs import require_edge_index
 
 
 class KeepKeys(anywidget.AnyWidget):
-    """Nothing to be seen: beside a slider it leaves the arrow keys to whoever has the focus, so that no slide is turned."""
+    """Nothing to be seen: beside a slider it leaves the arrow keys to whoever has the focus, so no slide is turned."""
 
     _esm = Path(__file__).with_name("graph_view.js")
 

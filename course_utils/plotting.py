@@ -52,9 +52,10 @@ class Picture:
         return {"text/html": self.html, "text/plain": repr(self)}
 
 
-def picture(draw: Callable[[Axes], None], alt: str, width: float = 6.4, height: float = 4.0, columns: int = 1) -> Picture:
-    """Let ``draw`` draw on axes of that size in inches, and return the figure. With several columns it is given a list of
-    axes that share the vertical one."""
+def picture(draw: Callable[[Axes], None], alt: str, width: float = 6.4, height: float = 4.0,
+            columns: int = 1) -> Picture:
+    """Let ``draw`` draw on axes of that size in inches, and return the figure. With several columns there is an
+    array of axes, which share the vertical one."""
     with matplotlib.rc_context(_STYLE):
         fig = Figure(figsize=(width, height), layout="constrained")
         draw(fig.subplots(1, columns, sharey=True))
@@ -253,8 +254,8 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabe
           every: int = 1, width: float = 6.8, height: float = 4.0) -> Picture:
     """One line a series, named at its end. A series of shape (len(x), repeats) is drawn as its mean, with the range.
 
-    ``marks`` rings a point of a series, by its name; ``limits`` are those of the vertical axis; of many points ``every``
-    so many have a marker and a tick.
+    ``marks`` rings a point of a series, by its name; ``limits`` are those of the vertical axis; of many points each
+    ``every``-th has a marker and a tick.
     """
 
     def draw(ax):
@@ -278,7 +279,8 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabe
 
 
 def _name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Names of lines, each (height of its end, colour), to the right of x; those that would overlap are pushed apart."""
+    """Names of lines, each (height of its end, colour), to the right of x; where they would overlap, pushed apart."""
+    ax.get_ylim()  # until asked for, the limits may be those from before the lines were drawn
     at = -np.inf
     for value, name, colour in sorted((value, name, colour) for name, (value, colour) in ends.items()):
         height = (ax.transData + ax.transAxes.inverted()).transform((x, value))[1]  # 0..1, on any scale
@@ -295,8 +297,8 @@ _ERROR = {"crystal": "crystals called by a wrong name", "missing": "error, the b
 def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: Sequence[str] = ()) -> Picture:
     """The recurring task (`recurring`): error against the number of examples, and against the angle of turn.
 
-    ``just_run`` holds by method what `recurring.scores` found after training with ``size`` examples: large marks. They lie
-    on the recorded curves of the same methods, and of further ``methods``: the median and the range of all seeds.
+    ``just_run`` holds by method what `recurring.scores` found after training with ``size`` examples: large marks. They
+    lie on the recorded curves of the same methods, and of further ``methods``: the median and the range of all seeds.
     """
     record = recorded.load(f"recurring_{target}")
     runs, angles = record["runs"], record["settings"]["angles"]
@@ -321,12 +323,13 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
                 ax.fill_between(x, y.min(1), y.max(1), color=colour, alpha=0.2, lw=0)
             if m in just_run:
                 for ax, x, y in zip(panels, ([size], angles), ([just_run[m]["turned"]], just_run[m]["by angle"])):
-                    ax.plot(x, y, marker, color=colour, markersize=11, markeredgecolor=_INK, markeredgewidth=1.8, zorder=3,
-                            clip_on=False)
+                    ax.plot(x, y, marker, color=colour, markersize=11, markeredgecolor=_INK, markeredgewidth=1.8,
+                            zorder=3, clip_on=False)
             ends[f"{_SYMBOLS[marker]} {m}"] = np.median(curves[m][1][-1]), colour
         left, right = panels
         left.set_xscale("log", base=2)
-        left.set(xlabel="examples to train with, all upright", ylabel=_ERROR[target], title="tested at random turns", xticks=counts)
+        left.set(xlabel="examples to train with, all upright", ylabel=_ERROR[target], xticks=counts,
+                 title="tested at random turns")
         left.set_xticks([], minor=True)
         left.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
         right.set(xlabel="angle of turn, in degrees", title=f"tested at one angle; {size:,} examples",
@@ -343,11 +346,11 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
         right = curves[m][1]
         now = just_run.get(m)
         live = f"; just run, {now['by angle'][0]:.3f} upright and {now['turned']:.3f} at random turns" if now else ""
-        return (f"{m}, {size} examples: recorded medians {np.median(right[0]):.3f} upright, {np.median(right[-1]):.3f} turned by "
-                f"{angles[-1]} degrees{live}.")
+        return (f"{m}, {size} examples: recorded medians {np.median(right[0]):.3f} upright, "
+                f"{np.median(right[-1]):.3f} turned by {angles[-1]} degrees{live}.")
 
-    return picture(draw, "Error against the number of examples and against the angle of turn. " + " ".join(map(said, shown)),
-                   width=9.6, height=4.3, columns=2)
+    alt = "Error against the number of examples and against the angle of turn. " + " ".join(map(said, shown))
+    return picture(draw, alt, width=9.6, height=4.3, columns=2)
 
 
 def scatter(points: Tensor, groups: Sequence[int], alt: str, *, title: str = "", group_names: Sequence[str] = (),
@@ -453,13 +456,13 @@ def decimals(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"
 
 
-def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] | None = None, labels: Sequence[str] = (),
-             ball: tuple[int, float] | None = None, title: str = "", frame: tuple[float, float, float, float] | None = None,
-             width: int = 300) -> Picture:
+def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] | None = None,
+             labels: Sequence[str] = (), ball: tuple[int, float] | None = None, title: str = "",
+             frame: tuple[float, float, float, float] | None = None, width: int = 300) -> Picture:
     """Points x (n, 2) or (n, 3), seen along z, and the edges between them; a node nobody is linked to is a square.
 
-    An edge whose reverse is missing has an arrow head and is dashed. ``ball`` is a node and a radius around it, ``frame`` what is
-    to be seen: left, right, bottom, top. Written by hand: a slider redraws it at every step.
+    An edge whose reverse is missing has an arrow head and is dashed. ``ball`` is a node and a radius around it,
+    ``frame`` what is to be seen: left, right, bottom, top. Written by hand: a slider redraws it at every step.
     """
     groups = [0] * len(x) if groups is None else groups
     xy, depth = x[:, :2].double().numpy(), (x[:, 2] if x.shape[1] == 3 else torch.zeros(len(x))).tolist()
@@ -475,11 +478,12 @@ def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] |
     drawn = []
     if ball:
         cx, cy = at[ball[0]]
-        drawn.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{unit * reach:.1f}" fill="{COLOURS[1]}" fill-opacity=".13" '
-                     f'stroke="{COLOURS[1]}" stroke-width="1.5"/>')
+        drawn.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{unit * reach:.1f}" fill="{COLOURS[1]}" '
+                     f'fill-opacity=".13" stroke="{COLOURS[1]}" stroke-width="1.5"/>')
     for v, u in sorted(edges, key=lambda edge: depth[edge[0]] + depth[edge[1]]):
         if (u, v) in edges and v < u:
-            drawn.append(f'<path d="M{at[v][0]:.1f} {at[v][1]:.1f}L{at[u][0]:.1f} {at[u][1]:.1f}" stroke="{GREY}" stroke-width="2"/>')
+            (x1, y1), (x2, y2) = at[v], at[u]
+            drawn.append(f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{GREY}" stroke-width="2"/>')
         elif (u, v) not in edges:
             drawn.append(_arrow_to(at[v], at[u], radius[u] + 2))
     for i in sorted(range(len(x)), key=lambda i: depth[i]):
@@ -488,8 +492,9 @@ def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] |
                  f'<rect x="{cx - size:.1f}" y="{cy - size:.1f}" width="{2 * size:.1f}" height="{2 * size:.1f}"')
         drawn.append(f'{shape} fill="{colour}" stroke="currentColor" stroke-width="1.2"/>')
         if len(labels):
-            drawn.append(f'<text x="{cx:.1f}" y="{cy + 5.5:.1f}" text-anchor="middle" font-weight="bold" fill="black">{labels[i]}</text>')
-    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
+            drawn.append(f'<text x="{cx:.1f}" y="{cy + 5.5:.1f}" text-anchor="middle" font-weight="bold" '
+                         f'fill="black">{labels[i]}</text>')
+    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>'
     return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + head:.0f}" role="img" '
                    f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
                    f'fill="currentColor"><g transform="translate(0 {head})">{"".join(drawn)}</g>{heading}</svg>', alt)
@@ -502,13 +507,15 @@ def _arrow_to(start: tuple[float, float], end: tuple[float, float], gap: float) 
     dx, dy = dx / length, dy / length
     x, y = end[0] - gap * dx, end[1] - gap * dy
     bx, by = x - 10 * dx, y - 10 * dy
-    return (f'<path d="M{start[0]:.1f} {start[1]:.1f}L{bx:.1f} {by:.1f}" stroke="{COLOURS[1]}" stroke-width="2.2" stroke-dasharray="5 3"/>'
-            f'<path d="M{x:.1f} {y:.1f}L{bx - 4.5 * dy:.1f} {by + 4.5 * dx:.1f}L{bx + 4.5 * dy:.1f} {by - 4.5 * dx:.1f}Z" fill="{COLOURS[1]}"/>')
+    head = "L".join(f"{px:.1f} {py:.1f}" for px, py in (
+        (x, y), (bx - 4.5 * dy, by + 4.5 * dx), (bx + 4.5 * dy, by - 4.5 * dx)))
+    return (f'<path d="M{start[0]:.1f} {start[1]:.1f}L{bx:.1f} {by:.1f}" stroke="{COLOURS[1]}" stroke-width="2.2" '
+            f'stroke-dasharray="5 3"/><path d="M{head}Z" fill="{COLOURS[1]}"/>')
 
 
-def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: str, low: float, high: float, width: int = 420,
-          height: int = 300) -> Picture:
-    """A curve of evenly spaced values between low and high, and a large mark at number ``now``. Written by hand, as `in_space`."""
+def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: str, low: float, high: float,
+          width: int = 420, height: int = 300) -> Picture:
+    """A curve of evenly spaced values between low and high, and a large mark at number ``now``. Written by hand."""
     inside, foot = width - 70, height - 46
 
     def at(i):
@@ -516,11 +523,14 @@ def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: s
 
     path = "L".join(f"{px:.1f} {py:.1f}" for px, py in map(at, range(len(values))))
     (cx, cy), zero = at(now), 14 + (foot - 14) * high / (high - low)
-    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
-                   f'style="width:{width}px;max-width:100%;height:auto" font-size="16" fill="currentColor">'
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
+                   'fill="currentColor">'
                    f'<path d="M52 8V{foot}" stroke="{GREY}"/><path d="M52 {zero:.1f}h{inside}" stroke="{GREY}"/>'
                    f'<text x="44" y="{zero + 5:.1f}" text-anchor="end">0</text>'
-                   f'<text transform="translate(20 {foot / 2}) rotate(-90)" text-anchor="middle">{escape(ylabel)}</text>'
+                   f'<text transform="translate(20 {foot / 2}) rotate(-90)" text-anchor="middle">'
+                   f'{escape(ylabel)}</text>'
                    f'<text x="{52 + inside / 2}" y="{foot + 28}" text-anchor="middle">{escape(xlabel)}</text>'
                    f'<path d="M{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="3"/>'
-                   f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="8" fill="{COLOURS[1]}" stroke="currentColor" stroke-width="1.5"/></svg>', alt)
+                   f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="8" fill="{COLOURS[1]}" stroke="currentColor" '
+                   'stroke-width="1.5"/></svg>', alt)

@@ -213,7 +213,7 @@ ANGLES = (0, 10, 20, 30, 45, 60, 90, 135, 180)
 
 
 def scores(model: nn.Module, target: str) -> dict[str, float | list[float]]:
-    """`test_error` on turned neighbourhoods, and on those turned by each of the `ANGLES`, as the recorded runs have them."""
+    """`test_error` on turned neighbourhoods, and on those turned by each of the `ANGLES`, as the recorded runs have."""
     return {"turned": test_error(model, test_set(), target),
             "by angle": [test_error(model, test_set(angle), target) for angle in ANGLES]}
 

@@ -299,7 +299,7 @@ def _before_and_after(before: Tensor, after: Tensor) -> str:
 
 
 def cutoff(x: Tensor, centre: int, tenths: tuple[int, int] = (5, 45)) -> ipywidgets.VBox:
-    """The radius graph of points x (n, 2) by its radius, from and to so many tenths, and what it costs: edges, parts, isolated nodes."""
+    """The radius graph of points x (n, 2), its radius from and to so many tenths: edges, parts, isolated nodes."""
     r = slider("cutoff r, in tenths", *tenths, 9)
     shown = ipywidgets.HTML()
 
@@ -317,8 +317,8 @@ def within(x: Tensor, centre: int, r: float, width: int = 700) -> plotting.Pictu
     parts = int(neighbors.components(edge_index, len(x)).max()) + 1
     isolated = len(x) - len(edge_index[1].unique())
     title = f"r = {r:.1f}: {edge_index.shape[1]} edges, {parts} part{'s' if parts != 1 else ''}, {isolated} isolated"
-    return plotting.in_space(x, edge_index, f"{len(x)} points joined within {title}.", ball=(centre, r), title=title, width=width,
-                             frame=_frame(x))
+    return plotting.in_space(x, edge_index, f"{len(x)} points joined within {title}.", ball=(centre, r), title=title,
+                             width=width, frame=_frame(x))
 
 
 def _frame(x: Tensor, margin: float = 0.6) -> tuple[float, float, float, float]:
@@ -340,11 +340,12 @@ def place(s: float) -> Tensor:
 Rule = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
-def crossing(energy: Callable[[Tensor, Tensor, Callable], Tensor], rules: Mapping[str, Rule], r: float) -> ipywidgets.VBox:
+def crossing(energy: Callable[[Tensor, Tensor, Callable], Tensor], rules: Mapping[str, Rule],
+             r: float) -> ipywidgets.VBox:
     """One charged atom moves past six others, and the energy as it goes.
 
-    A rule is two functions: positions x (7, 2) to edge_index, and distances to factors. ``energy(x, edge_index, factor)`` is a
-    number. The ball of radius r is drawn where a rule is a radius graph.
+    A rule is two functions: positions x (7, 2) to edge_index, and distances to factors. ``energy(x, edge_index,
+    factor)`` is a number. The ball of radius r is drawn where a rule is a radius graph.
     """
     rule, step = choice("edges", list(rules)), slider("position of the atom", 0, len(WAY) - 1, 0)
     step.layout.width = "560px"
@@ -372,11 +373,13 @@ def crossed(energy: Callable, rules: Mapping[str, Rule], r: float, name: str, st
     edges, x, start = rules[name][0], place(WAY[step]), place(WAY[0])
     is_radius_graph = torch.equal(edges(start), neighbors.radius_graph(start, r))
     left = plotting.in_space(
-        x, edges(x), f"The atom that moves, the six that it passes, and the edges: {name}.", groups=[1] + [0] * (len(x) - 1),
-        labels=["+" if q > 0 else "−" for q in CHARGES], ball=(0, r) if is_radius_graph else None, title=name, width=470,
+        x, edges(x), f"The atom that moves, the six that it passes, and the edges: {name}.", title=name, width=470,
+        groups=[1] + [0] * (len(x) - 1), labels=["+" if q > 0 else "−" for q in CHARGES],
+        ball=(0, r) if is_radius_graph else None,
         frame=_frame(torch.cat([place(WAY[0]), place(WAY[-1])]), 0.5))
     largest = max(abs(b - a) for a, b in zip(values, values[1:]))
     right = plotting.track(
-        values, step, f"{name}: the energy is {values[step]:.3f} here; from one position to the next it changes by up to {largest:.3f}.",
+        values, step, f"{name}: the energy is {values[step]:.3f} here; from one position to the next it changes by up "
+                      f"to {largest:.3f}.",
         xlabel="position of the atom", ylabel="energy", low=min(every) - gap, high=max(every) + gap)
     return plotting.row(left, right)

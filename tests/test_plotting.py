@@ -1,5 +1,6 @@
 import re
 import time
+import warnings
 
 import pytest
 import torch
@@ -38,6 +39,16 @@ def test_a_figure_has_alt_text_and_takes_the_pages_text_colour(figure):
     assert figure.alt in data["text/plain"]
     assert "currentColor" in html and plotting._INK not in html
     assert "<identity>" not in html
+
+
+def test_the_name_of_a_line_stands_at_its_end():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # a name far outside leaves no room for the axes
+        html = plotting.lines(range(3), {"up": [0, 5, 100], "down": [2, 1, 0]}, "Lines.", xlabel="x", ylabel="y").html
+        list(figures())
+    ends = [float(path.split()[-1]) for path in re.findall(r'<path d="(M [-\d. LM\n]+)" clip-path[^>]*stroke-width: 2.2', html)]
+    names = {colour: float(y) for colour, y in re.findall(r'<g style="fill: (#\w+)" transform="translate\([\d.]+ ([\d.]+)\)', html)}
+    assert len(ends) == 2 and [names[colour] for colour in plotting.COLOURS[:2]] == pytest.approx(ends, abs=8)
 
 
 def test_ids_of_two_figures_in_one_page_differ():

@@ -233,8 +233,8 @@ class SameWeightedEdges:
 
 
 class SamePartitions:
-    """Rows of labels are the same where in each row the same places share a label, whatever the labels are. A single row
-    may come without the first axis."""
+    """Rows of labels are the same where in each row the same places share a label, whatever the labels are. A single
+    row may come without the first axis."""
 
     def difference(self, value: Any, expected: Any) -> str | None:
         """None where the two are the same, else two places that are together in one row and apart in the other's."""
@@ -245,7 +245,8 @@ class SamePartitions:
             if not torch.equal(together, apart):
                 i, j = (together != apart).nonzero()[0].tolist()
                 say = "the same label; expected different ones." if together[i, j] else "different labels; expected the same."
-                return f"in row {k}, places {i} and {j} have {say}" if expected.ndim == 2 else f"nodes {i} and {j} have {say}"
+                where = f"in row {k}, places" if expected.ndim == 2 else "nodes"
+                return f"{where} {i} and {j} have {say}"
         return None
 
 

@@ -48,6 +48,8 @@ def _clouds(generator):
     yield Case("the corners of a rectangle with sides 0.25 and 0.5, r = 0.25",
                _points([0, 0], [0.25, 0], [0.25, 0.5], [0, 0.5]), 0.25)
     yield Case("two points in one place, a third at distance 1, r = 0.5", _points([1, 2, 0], [1, 2, 0], [2, 2, 0]), 0.5)
+    yield Case("four points, two of them at distance 1, another at 1.04 and the first far away, r = 1",
+               _points([9, 9, 9], [0, 0, 0], [1, 0, 0], [0, 1.04, 0]), 1.0)
     yield Case("four points too far apart, r = 0.5", _points([0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3]), 0.5)
     for n, axes, size, share in ((9, 3, 4.0, 0.4), (11, 3, 0.3, 0.25), (8, 2, 2.0, 0.5)):
         x = size * normal(n, axes, generator=generator).to(DOUBLE)
@@ -76,99 +78,101 @@ def _joined(x, near, self_loops=False):
     return (mask if self_loops else mask & ~torch.eye(len(x), dtype=torch.bool)).nonzero().T
 
 
-@radius_graph.misconception("self loops", "Every node is a neighbour of its own: its distance to itself is 0, which is "
-                            "below r. What does v != u leave out?")
+@radius_graph.misconception("self loops", "Every node is a neighbour of its own: its distance to itself is 0, which "
+                            "is below r. What does v != u leave out?")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) <= r, self_loops=True)
 
 
-@radius_graph.misconception("strictly below r", "A pair at a distance of exactly r is missing. Look at the sign between "
-                            "|x_u - x_v| and r once more.")
+@radius_graph.misconception("strictly below r", "A pair at a distance of exactly r is missing. Look at the sign "
+                            "between |x_u - x_v| and r once more.")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) < r)
 
 
 @radius_graph.misconception("strictly below r, with self loops", "Two things. A pair at a distance of exactly r is "
-                            "missing; and every node is a neighbour of its own. Read the rule once more, sign by sign.")
+                            "missing; and every node is a neighbour of its own. Read the rule once more, sign by "
+                            "sign.")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) < r, self_loops=True)
 
 
-@radius_graph.misconception("one direction", "You list each pair once, in one direction. A message has to travel from v "
-                            "to u and another from u to v: how many columns is that?")
+@radius_graph.misconception("one direction", "You list each pair once, in one direction. A message has to travel "
+                            "from v to u and another from u to v: how many columns is that?")
 def _(x, r):
     v, u = _joined(x, lambda d: d.norm(dim=2) <= r)
     return torch.stack([v, u])[:, v < u]
 
 
-@radius_graph.misconception("one direction, the other one", "You list each pair once, in one direction. A message has to "
-                            "travel from u to v and another from v to u: how many columns is that?")
+@radius_graph.misconception("one direction, the other one", "You list each pair once, in one direction. A message "
+                            "has to travel from u to v and another from v to u: how many columns is that?")
 def _(x, r):
     v, u = _joined(x, lambda d: d.norm(dim=2) <= r)
     return torch.stack([v, u])[:, v > u]
 
 
-@radius_graph.misconception("every edge twice", "Every edge is listed twice, so that each message would count twice. Which "
-                            "pairs does your list hold before you add the reverse of each?")
+@radius_graph.misconception("every edge twice", "Every edge is listed twice, so that each message would count twice. "
+                            "Which pairs does your list hold before you add the reverse of each?")
 def _(x, r):
     edges = _joined(x, lambda d: d.norm(dim=2) <= r)
     return torch.cat([edges, edges.flip(0)], dim=1)
 
 
-@radius_graph.misconception("a squared distance against r", "You compare a squared distance with r. In which unit is the "
-                            "one, and in which the other?")
+@radius_graph.misconception("a squared distance against r", "You compare a squared distance with r. In which unit is "
+                            "the one, and in which the other?")
 def _(x, r):
     return _joined(x, lambda d: d.square().sum(2) <= r)
 
 
-@radius_graph.misconception("points in one place left apart", "Two points in the same place are not joined. You seem to "
-                            "leave out distance 0, to be rid of the self loops. What tells a node from another one at the "
-                            "same place?")
+@radius_graph.misconception("points in one place left apart", "Two points in the same place are not joined. You seem "
+                            "to leave out distance 0, to be rid of the self loops. What tells a node from another "
+                            "one at the same place?")
 def _(x, r):
     return _joined(x, lambda d: (d.norm(dim=2) <= r) & (d.norm(dim=2) > 0))
 
 
-@radius_graph.misconception("|x|^2 - 2 x y + |y|^2", "Right near the origin, and wrong far away from it: it looks as if "
-                            "large numbers were subtracted from each other to find a small one. The graph depends on "
-                            "differences of positions alone. Which should come first, the difference or the square?")
+@radius_graph.misconception("|x|^2 - 2 x y + |y|^2", "Right near the origin, and wrong far away from it: it looks as "
+                            "if large numbers were subtracted from each other to find a small one. The graph depends "
+                            "on differences of positions alone. Which should come first, the difference or the "
+                            "square?")
 def _(x, r):
     x = x.float()
     squared = x.square().sum(1)
     return _joined(x, lambda d: squared[:, None] - 2 * x @ x.T + squared[None] <= r * r)
 
 
-@radius_graph.misconception("a box", "You compare each coordinate with r. That gives a box around u, whose corners are "
-                            "farther than r; and the box does not turn with the points.")
+@radius_graph.misconception("a box", "You compare each coordinate with r. That gives a box around u, whose corners "
+                            "are farther than r; and the box does not turn with the points.")
 def _(x, r):
     return _joined(x, lambda d: d.abs().amax(2) <= r)
 
 
-@radius_graph.misconception("city blocks", "You add up the absolute differences, as one walks through a city. How long is "
-                            "the straight line, the diagonal of a rectangle with sides 3 and 4?")
+@radius_graph.misconception("city blocks", "You add up the absolute differences, as one walks through a city. How "
+                            "long is the straight line, the diagonal of a rectangle with sides 3 and 4?")
 def _(x, r):
     return _joined(x, lambda d: d.abs().sum(2) <= r)
 
 
-@radius_graph.misconception("2 r", "Points up to 2 r apart are joined: you let two balls of radius r touch. The rule asks "
-                            "whether v itself lies in the ball around u.")
+@radius_graph.misconception("2 r", "Points up to 2 r apart are joined: you let two balls of radius r touch. The rule "
+                            "asks whether v itself lies in the ball around u.")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) <= 2 * r)
 
 
-@radius_graph.misconception("r / 2", "Only points up to r / 2 apart are joined: for you, r is the width of a ball. In the rule it "
-                            "is the distance from its centre.")
+@radius_graph.misconception("r / 2", "Only points up to r / 2 apart are joined: for you, r is the width of a ball. "
+                            "In the rule it is the distance from its centre.")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) <= r / 2)
 
 
-@radius_graph.misconception("seen from above", "Only the first two coordinates count for you: points above one another "
-                            "are joined. Is x always in the plane?")
+@radius_graph.misconception("seen from above", "Only the first two coordinates count for you: points above one "
+                            "another are joined. Is x always in the plane?")
 def _(x, r):
     return _joined(x, lambda d: d[:, :, :2].norm(dim=2) <= r)
 
 
-@radius_graph.misconception("from the first point", "You measure from the first point alone. Every node is the centre of a "
-                            "ball of its own.")
+@radius_graph.misconception("from the first point", "You measure from the first point alone. Every node is the "
+                            "centre of a ball of its own.")
 def _(x, r):
     def near(d):
         inside = d[0].norm(dim=1) <= r
@@ -178,7 +182,8 @@ def _(x, r):
 
 @radius_graph.right
 def _(x, r):
-    edges = [(v, u) for v in range(len(x)) for u in range(len(x)) if v != u and math.dist(x[v].tolist(), x[u].tolist()) <= r]
+    at = x.tolist()
+    edges = [(v, u) for v in range(len(x)) for u in range(len(x)) if v != u and math.dist(at[v], at[u]) <= r]
     return torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T
 
 
@@ -212,6 +217,8 @@ def _in_parts(generator):
     yield Case("two edges out of one node, 2 -> 0 and 2 -> 1, and an isolated node", torch.tensor([[2, 2], [0, 1]]), 4)
     long_way = torch.tensor([3, 7, 0, 10, 5, 1, 8, 11, 2, 6, 9, 4])
     yield Case("a path through 12 nodes", torch.stack([long_way[:-1], long_way[1:]]), 12)
+    down = torch.arange(8, -1, -1)
+    yield Case("the path 8 -> ... -> 1 -> 0, listed from its start", torch.stack([down[:-1], down[1:]]), 9)
     triangles = torch.tensor([[0, 2, 4, 1, 3, 5], [2, 4, 0, 3, 5, 1]])
     yield Case("two triangles and two isolated nodes", torch.cat([triangles, triangles.flip(0)], 1), 8)
     yield Case("a node with a self loop among three", torch.tensor([[1], [1]]), 3)
@@ -246,20 +253,21 @@ def _undirected(edge_index):
     return torch.cat([edge_index, edge_index.flip(0)], dim=1)
 
 
-@components.misconception("neighbours alone", "You looked one step far. On the path 0 -> 1 -> 2, are 0 and 2 in one part?")
+@components.misconception("neighbours alone", "You looked one step far. On the path 0 -> 1 -> 2, are 0 and 2 in one "
+                          "part?")
 def _(edge_index, num_nodes):
     return _spread(_undirected(edge_index), num_nodes, 1)
 
 
-@components.misconception("a fixed number of rounds", "Right where parts are small. On a long path the news has not come "
-                          "through: how do you know that you may stop?")
+@components.misconception("a fixed number of rounds", "Right where parts are small. On a long path the news has not "
+                          "come through: how do you know that you may stop?")
 def _(edge_index, num_nodes):
     return _spread(_undirected(edge_index), num_nodes, 5)
 
 
-@components.misconception("along the arrows alone", "You spread labels along the arrows. With 1 -> 0 and 2 -> 0, neither 1 nor 2 "
-                          "hears of anybody, and yet the three hang together. For connected parts the direction does not "
-                          "count.")
+@components.misconception("along the arrows alone", "You spread labels along the arrows. With 1 -> 0 and 2 -> 0, "
+                          "neither 1 nor 2 hears of anybody, and yet the three hang together. For connected parts "
+                          "the direction does not count.")
 def _(edge_index, num_nodes):
     return _spread(edge_index, num_nodes, num_nodes)
 
@@ -273,8 +281,8 @@ def _(edge_index, num_nodes):
     return (reach & reach.T).int().argmax(1)
 
 
-@components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes with no edge at all "
-                          "are not in one part: how many parts has a graph of four nodes without edges?")
+@components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes with no "
+                          "edge at all are not in one part: how many parts has a graph of four nodes without edges?")
 def _(edge_index, num_nodes):
     label = neighbors.components(edge_index, num_nodes) + 1
     alone = torch.ones(num_nodes, dtype=torch.bool)
@@ -282,14 +290,15 @@ def _(edge_index, num_nodes):
     return label.masked_fill(alone, 0)
 
 
-@components.misconception("isolated nodes left out", "Isolated nodes have no label. Each is a part of its own; the answer has "
-                          "num_nodes entries.")
+@components.misconception("isolated nodes left out", "Isolated nodes have no label. Each is a part of its own; the "
+                          "answer has num_nodes entries.")
 def _(edge_index, num_nodes):
     return neighbors.components(edge_index, num_nodes)[edge_index.flatten().unique()]
 
 
-@components.misconception("once through the list", "You went through the edges once and gave the label of one end to the "
-                          "other. Those who had got that label earlier keep the old one. What has to happen to all of them?")
+@components.misconception("once through the list", "You went through the edges once and gave the label of one end to "
+                          "the other. Those who had got that label earlier keep the old one. What has to happen to "
+                          "all of them?")
 def _(edge_index, num_nodes):
     label = list(range(num_nodes))
     for v, u in edge_index.T.tolist():
@@ -297,9 +306,9 @@ def _(edge_index, num_nodes):
     return torch.tensor(label)
 
 
-@components.misconception("once through the list, the smaller", "You went through the edges once and gave both ends the "
-                          "smaller label. Those who had got the larger one earlier keep it. What has to happen to all of "
-                          "them?")
+@components.misconception("once through the list, the smaller", "You went through the edges once and gave both ends "
+                          "the smaller label. Those who had got the larger one earlier keep it. What has to happen "
+                          "to all of them?")
 def _(edge_index, num_nodes):
     label = list(range(num_nodes))
     for v, u in edge_index.T.tolist():
@@ -307,20 +316,21 @@ def _(edge_index, num_nodes):
     return torch.tensor(label)
 
 
-@components.misconception("parts of one size", "Parts of the same size share a label. Two separate triangles are two parts, "
-                          "however alike they are.")
+@components.misconception("parts of one size", "Parts of the same size share a label. Two separate triangles are two "
+                          "parts, however alike they are.")
 def _(edge_index, num_nodes):
     part = neighbors.components(edge_index, num_nodes)
     return part.bincount()[part]
 
 
-@components.misconception("all in one", "All nodes have the same label. How many parts has a graph of four nodes without "
-                          "edges?")
+@components.misconception("all in one", "All nodes have the same label. How many parts has a graph of four nodes "
+                          "without edges?")
 def _(edge_index, num_nodes):
     return torch.zeros(num_nodes, dtype=torch.int64)
 
 
-@components.misconception("every node a part", "Every node is a part of its own. What does an edge between two of them do?")
+@components.misconception("every node a part", "Every node is a part of its own. What does an edge between two of "
+                          "them do?")
 def _(edge_index, num_nodes):
     return torch.arange(num_nodes)
 
@@ -412,40 +422,41 @@ def _ranked(d2):
     return d2.argsort(dim=1, stable=True)
 
 
-@knn_graph.misconception("oneself among the neighbours", "Everybody's nearest neighbour is itself, at distance 0, and takes "
-                         "one of the k places. A node is no neighbour of its own.")
+@knn_graph.misconception("oneself among the neighbours", "Everybody's nearest neighbour is itself, at distance 0, "
+                         "and takes one of the k places. A node is no neighbour of its own.")
 def _(x, k):
     return _to_centre(_ranked(_d2(x, -1))[:, :k])
 
 
-@knn_graph.misconception("k + 1 with oneself", "k + 1 edges arrive at every node, and one of them comes from the node "
-                         "itself. Who should be left out?")
+@knn_graph.misconception("k + 1 with oneself", "k + 1 edges arrive at every node, and one of them comes from the "
+                         "node itself. Who should be left out?")
 def _(x, k):
     return _to_centre(_ranked(_d2(x, -1))[:, :k + 1])
 
 
-@knn_graph.misconception("the first column dropped", "Right while no two points share a place. You drop the nearest, since that "
-                         "is the node itself. But which comes first in the order, where another point is at distance 0 as "
-                         "well?")
+@knn_graph.misconception("the first column dropped", "Right while no two points share a place. You drop the nearest, "
+                         "since that is the node itself. But which comes first in the order, where another point is "
+                         "at distance 0 as well?")
 def _(x, k):
     return _to_centre(_ranked(_d2(x, 0))[:, 1:k + 1])
 
 
-@knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be told by "
-                         "its k nearest: how many edges have to arrive at it?")
+@knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be "
+                         "told by its k nearest: how many edges have to arrive at it?")
 def _(x, k):
     return neighbors.knn_graph(x, k).flip(0)
 
 
-@knn_graph.misconception("made symmetric", "You added the reverse of edges. Being among the k nearest of somebody need not be mutual: "
-                         "then more than k edges arrive at some nodes. The rule asks for exactly k.")
+@knn_graph.misconception("made symmetric", "You added the reverse of edges. Being among the k nearest of somebody "
+                         "need not be mutual: then more than k edges arrive at some nodes. The rule asks for exactly "
+                         "k.")
 def _(x, k):
     edges = neighbors.knn_graph(x, k)
     return torch.cat([edges, edges.flip(0)], dim=1).unique(dim=1)
 
 
-@knn_graph.misconception("mutual ones alone", "You kept an edge only where each is among the other's k nearest. Then a remote "
-                         "node hears of nobody. The rule asks for k edges at every node, mutual or not.")
+@knn_graph.misconception("mutual ones alone", "You kept an edge only where each is among the other's k nearest. Then "
+                         "a remote node hears of nobody. The rule asks for k edges at every node, mutual or not.")
 def _(x, k):
     v, u = neighbors.knn_graph(x, k)
     is_near = torch.zeros(len(x), len(x), dtype=torch.bool)
@@ -453,43 +464,45 @@ def _(x, k):
     return torch.stack([v, u])[:, is_near[u, v]]
 
 
-@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end is "
-                         "meant.")
+@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end "
+                         "is meant.")
 def _(x, k):
     return _to_centre(_ranked(-_d2(x, -1))[:, :k])
 
 
-@knn_graph.misconception("ties to the higher index", "Of two neighbours at the same distance you take the one with the higher "
-                         "index. The rule names the other one; what does your sort promise for equal numbers?")
+@knn_graph.misconception("ties to the higher index", "Of two neighbours at the same distance you take the one with "
+                         "the higher index. The rule names the other one; what does your sort promise for equal "
+                         "numbers?")
 def _(x, k):
     n = len(x)
     return _to_centre(n - 1 - _ranked(_d2(x).flip(1))[:, :k])
 
 
-@knn_graph.misconception("all that are as near", "Where neighbours are equally far you take them all, and more than k edges "
-                         "arrive. Of those at the same distance, who goes first?")
+@knn_graph.misconception("all that are as near", "Where neighbours are equally far you take them all, and more than "
+                         "k edges arrive. Of those at the same distance, who goes first?")
 def _(x, k):
     d2 = _d2(x)
     return (d2 <= d2.sort(dim=1).values[:, k - 1:k]).nonzero().T.flip(0)
 
 
-@knn_graph.misconception("points in one place left out", "A point in the same place as another is not among its neighbours. "
-                         "You seem to leave out distance 0, to be rid of the node itself. What tells the two apart?")
+@knn_graph.misconception("points in one place left out", "A point in the same place as another is not among its "
+                         "neighbours. You seem to leave out distance 0, to be rid of the node itself. What tells the "
+                         "two apart?")
 def _(x, k):
     d2 = _d2(x, 0)
     d2[d2 == 0] = math.inf
     return _to_centre(_ranked(d2)[:, :k])
 
 
-@knn_graph.misconception("city blocks", "Your distances are those of a city with straight streets: absolute differences, "
-                         "added up. Which neighbour is nearer as the crow flies?")
+@knn_graph.misconception("city blocks", "Your distances are those of a city with straight streets: absolute "
+                         "differences, added up. Which neighbour is nearer as the crow flies?")
 def _(x, k):
     d = (x[:, None] - x[None]).abs().sum(2).fill_diagonal_(math.inf)
     return _to_centre(_ranked(d)[:, :k])
 
 
-@knn_graph.misconception("near the first point", "All nodes have the same neighbours, those nearest to the first point. Every node "
-                         "is to have its own.")
+@knn_graph.misconception("near the first point", "All nodes have the same neighbours, those nearest to the first "
+                         "point. Every node is to have its own.")
 def _(x, k):
     nearest = _ranked(_d2(x, -1))[0]
     return _to_centre(torch.stack([nearest[nearest != u][:k] for u in range(len(x))]))
@@ -533,7 +546,8 @@ def _distances(generator):
     """d and r: an even grid from 0 to far beyond r, and distances that come close to r from below."""
     for r in (1.0, 2.5, 6.0):
         beyond = torch.tensor([1.0, 1.001, 1.01, 1.1, 1.25, 1.5, 2, 3, 10, 100], dtype=DOUBLE)
-        yield Case(f"distances from 0 to beyond r = {r:g}", r * torch.cat([torch.arange(40, dtype=DOUBLE) / 40, beyond]), r)
+        even = torch.arange(40, dtype=DOUBLE) / 40
+        yield Case(f"distances from 0 to beyond r = {r:g}", r * torch.cat([even, beyond]), r)
     for r in (1.0, 4.0):
         yield Case(f"distances just below r = {r:g}", r * (1 - torch.tensor(NEAR, dtype=DOUBLE)), r)
     yield Case("six distances as a table of 2 by 3, r = 3", 6 * torch.rand(2, 3, generator=generator).to(DOUBLE), 3.0)
@@ -563,7 +577,8 @@ def _one_at_zero(d, r, value):
 def _nothing_beyond(d, r, value):
     worst = value[d >= r].abs().nan_to_num(math.inf)
     i = int(worst.argmax())
-    return None if worst[i] < 1e-6 else f"it is {value[d >= r][i]:.3g} at distance {d[d >= r][i]:g}; expected 0 from r = {r:g} on."
+    return None if worst[i] < 1e-6 else (f"it is {value[d >= r][i]:.3g} at distance {d[d >= r][i]:g}; expected 0 from "
+                                         f"r = {r:g} on.")
 
 
 def _something_below(d, r, value):
@@ -575,13 +590,14 @@ def _something_below(d, r, value):
 def _never_rises(d, r, value):
     rise = value[1:] - value[:-1]
     i = int(rise.nan_to_num(math.inf).argmax())
-    return None if rise[i] < 1e-6 else f"it rises from {value[i]:.3g} at distance {d[i]:.3g} to {value[i + 1]:.3g} at {d[i + 1]:.3g}."
+    return None if rise[i] < 1e-6 else (f"it rises from {value[i]:.3g} at distance {d[i]:.3g} to {value[i + 1]:.3g} at "
+                                        f"{d[i + 1]:.3g}.")
 
 
 def _at_the_end(order, what):
-    """f(r - s) / s^order must go to 0 with s: then the derivative of that order is 0 at r, as it is beyond. The ratio at a
-    small s is compared with that at a larger one: what ends like s^(order + 1/2) or flatter passes, and like s^order fails.
-    In single precision rounding hides the smallest."""
+    """f(r - s) / s^order must go to 0 with s: then the derivative of that order is 0 at r, as it is beyond. The ratio
+    at a small s is compared with that at a larger one: what ends like s^(order + 1/2) or flatter passes, and like
+    s^order fails. In single precision rounding hides the smallest."""
     def fault(case, value):
         if _of_that_form(case, value):
             raise ValueError("not that many factors")
@@ -602,7 +618,8 @@ envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(
     Property("never rises", _on_grids(_never_rises)),
     Property("no jump at r", _at_the_end(0, "it is still {:.3g} at distance {:g}, and 0 from {:g} on.")),
     Property("its slope has no jump at r", _at_the_end(1, "its slope just below r is not 0, as it is beyond.")),
-    Property("nor has its second derivative", _at_the_end(2, "its second derivative just below r is not 0, as it is beyond.")),
+    Property("nor has its second derivative",
+             _at_the_end(2, "its second derivative just below r is not 0, as it is beyond.")),
 ), parameters=("d", "r"))
 
 
@@ -611,89 +628,95 @@ def _on_grid(test):
     return lambda case, value: _just_below(case) or case.args[0].ndim != 1 or bool(test(*case.args, value.double()))
 
 
-@envelope.misconception("a step", "Your factor is 1 up to r and 0 beyond: that is what the radius graph does anyway, and the "
-                        "jump is still there. How can a message be almost nothing already, when its edge is cut?",
-                        _on_grid(lambda d, r, value: (value[d < 0.9 * r] == 1).all()))
+def _like_a_cosine(d, r, value):
+    return (value - (0.5 + 0.5 * torch.cos(torch.pi * (d / r).clamp(max=1)))).abs().max() < 1e-3
+
+
+@envelope.misconception("a step", "Your factor is 1 up to r and 0 beyond: that is what the radius graph does anyway, "
+                        "and the jump is still there. How can a message be almost nothing already, when its edge is "
+                        "cut?", _on_grid(lambda d, r, value: (value[d < 0.9 * r] == 1).all()))
 def _(d, r):
     return (d < r).to(d.dtype)
 
 
-@envelope.misconception("a straight line", "No jump any more, and a kink: the slope at r goes from a number to 0 at once. The "
-                        "force is the slope of the energy, so now the force jumps.",
+@envelope.misconception("a straight line", "No jump any more, and a kink: the slope at r goes from a number to 0 at "
+                        "once. The force is the slope of the energy, so now the force jumps.",
                         _on_grid(lambda d, r, value: (value - (1 - d / r).clamp(min=0)).abs().max() < 1e-3))
 def _(d, r):
     return (1 - d / r).clamp(min=0)
 
 
-@envelope.misconception("a kink", "No jump any more, and a kink: the slope at r goes from a number to 0 at once. The force is "
-                        "the slope of the energy, so now the force jumps.")
+@envelope.misconception("a kink", "No jump any more, and a kink: the slope at r goes from a number to 0 at once. The "
+                        "force is the slope of the energy, so now the force jumps.")
 def _(d, r):
     return (1 - (d / r) ** 2).clamp(min=0)
 
 
-@envelope.misconception("a cosine", "Value and slope both end at 0. What about the second derivative, just below r and just "
-                        "beyond? A network that is trained on forces uses it.",
-                        _on_grid(lambda d, r, value: (value - (0.5 + 0.5 * torch.cos(torch.pi * (d / r).clamp(max=1)))).abs().max() < 1e-3))
+@envelope.misconception("a cosine", "Value and slope both end at 0. What about the second derivative, just below r "
+                        "and just beyond? A network that is trained on forces uses it.",
+                        _on_grid(_like_a_cosine))
 def _(d, r):
     return (1 + torch.cos(torch.pi * d / r)) / 2 * (d < r)
 
 
-@envelope.misconception("flat, and not flat enough", "Value and slope both end at 0, and the second derivative does not. "
-                        "Which power of (1 - d/r) has two derivatives that are 0 at d = r?")
+@envelope.misconception("flat, and not flat enough", "Value and slope both end at 0, and the second derivative does "
+                        "not. Which power of (1 - d/r) has two derivatives that are 0 at d = r?")
 def _(d, r):
     t = (d / r).clamp(max=1)
     return 1 - 3 * t ** 2 + 2 * t ** 3
 
 
-@envelope.misconception("goes on beyond r, and rises again", "It is 0 at r and rises again beyond. An edge longer than r has "
-                        "no business in the sum: what should your function say for d > r?",
+@envelope.misconception("goes on beyond r, and rises again", "It is 0 at r and rises again beyond. An edge longer "
+                        "than r has no business in the sum: what should your function say for d > r?",
                         _on_grid(lambda d, r, value: (value[d > 1.05 * r] > 0).any() and abs(value[d == r]) < 1e-5))
 def _(d, r):
     return (1 + torch.cos(torch.pi * d / r)) / 2
 
 
-@envelope.misconception("goes on beyond r, smooth and rising", "It is 0 at r and rises again beyond. An edge longer than r has "
-                        "no business in the sum: what should your function say for d > r?",
+@envelope.misconception("goes on beyond r, smooth and rising", "It is 0 at r and rises again beyond. An edge longer "
+                        "than r has no business in the sum: what should your function say for d > r?",
                         _on_grid(lambda d, r, value: (value[d > 1.05 * r] > 0).any() and abs(value[d == r]) < 1e-5))
 def _(d, r):
     return (1 - d / r) ** 4
 
 
-@envelope.misconception("goes on beyond r, and becomes negative", "It is 0 at r and negative beyond. An edge longer than r has "
-                        "no business in the sum: what should your function say for d > r?",
+@envelope.misconception("goes on beyond r, and becomes negative", "It is 0 at r and negative beyond. An edge longer "
+                        "than r has no business in the sum: what should your function say for d > r?",
                         _on_grid(lambda d, r, value: (value[d > 1.2 * r] < 0).any() and abs(value[d == r]) < 1e-5))
 def _(d, r):
     t = d / r
     return 1 - 28 * t ** 6 + 48 * t ** 7 - 21 * t ** 8
 
 
-@envelope.misconception("never quite 0", "It falls and never gets to 0, so at r it jumps from what is left. However little "
-                        "that is: what cuts it off?", _on_grid(lambda d, r, value: value[d == r] > 1e-6 and value[-1] < 0.01))
+@envelope.misconception("never quite 0", "It falls and never gets to 0, so at r it jumps from what is left. However "
+                        "little that is: what cuts it off?",
+                        _on_grid(lambda d, r, value: value[d == r] > 1e-6 and value[-1] < 0.01))
 def _(d, r):
     return torch.exp(-(2 * d / r) ** 2)
 
 
-@envelope.misconception("cut off at r", "It falls, and where it is cut off at r something is left, which is lost at once. "
-                        "Small jumps are jumps.", _on_grid(lambda d, r, value: value[0] == 1 and (value[d > r] == 0).all()))
+@envelope.misconception("cut off at r", "It falls, and where it is cut off at r something is left, which is lost at "
+                        "once. Small jumps are jumps.",
+                        _on_grid(lambda d, r, value: value[0] == 1 and (value[d > r] == 0).all()))
 def _(d, r):
     return torch.exp(-(2 * d / r) ** 2) * (d < r)
 
 
-@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, the near or the far?",
-                        _on_grid(lambda d, r, value: abs(value[0]) < 1e-6))
+@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, the near "
+                        "or the far?", _on_grid(lambda d, r, value: abs(value[0]) < 1e-6))
 def _(d, r):
     return 1 - neighbors.envelope(d, r)
 
 
-@envelope.misconception("in units of 1", "Your factor ends at distance 1, whatever r is. What has to become of d before it goes "
-                        "into a formula that ends at 1?",
-                        _on_grid(lambda d, r, value: value[d > 1.001].abs().max() < 1e-6 and (value[d < 0.9] > 0).all()))
+@envelope.misconception("in units of 1", "Your factor ends at distance 1, whatever r is. What has to become of d "
+                        "before it goes into a formula that ends at 1?",
+                        _on_grid(lambda d, r, value: value[d > 1.001].abs().max() < 1e-6 < value[d < 0.9].min()))
 def _(d, r):
     return neighbors.envelope(d, 1.0)
 
 
-@envelope.misconception("one number for all", "You returned a single number. Each distance in d is to have its factor.",
-                        lambda case, value: value.ndim == 0)
+@envelope.misconception("one number for all", "You returned a single number. Each distance in d is to have its "
+                        "factor.", lambda case, value: value.ndim == 0)
 def _(d, r):
     return neighbors.envelope(d.mean(), r)
 
@@ -720,7 +743,8 @@ def _(d, r):
 @envelope.right
 def _(d, r):
     """A cosine, squared, number by number."""
-    return torch.tensor([(0.5 + 0.5 * math.cos(math.pi * min(one / r, 1))) ** 2 for one in d.flatten().tolist()]).reshape(d.shape)
+    factors = [(0.5 + 0.5 * math.cos(math.pi * min(one / r, 1))) ** 2 for one in d.flatten().tolist()]
+    return torch.tensor(factors).reshape(d.shape)
 
 
 @envelope.right

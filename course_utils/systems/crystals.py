@@ -140,7 +140,7 @@ def neighbourhoods(count: int, seed: int, noise: float = NOISE, strain: float = 
 
 
 def flake(seed: int = 0, noise: float = 0.06) -> Tensor:
-    """A flat crystal of 23 atoms, nearest neighbours at distance 1, and 7 atoms of gas to its right: (30, 2), float64."""
+    """A flat crystal of 23 atoms, nearest neighbours at distance 1, and 7 atoms of gas beside it: (30, 2), float64."""
     rows = [(5, 0.0), (6, -0.5), (6, 0.0), (6, -0.5)]
     solid = torch.tensor([[start + i, k * sqrt(3) / 2] for k, (count, start) in enumerate(rows) for i in range(count)])
     gas = torch.tensor([[6.6, 2.1], [7.2, 0.6], [8.3, 2.7], [9.0, 1.3], [9.4, -0.2], [10.6, 2.0], [11.2, 0.4]])
