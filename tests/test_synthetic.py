@@ -56,3 +56,19 @@ def test_the_graph_has_ten_nearest_neighbours_and_invariant_products(many):
 def test_a_seed_gives_the_same_structures():
     assert torch.equal(synthetic.structures(4, 3).x, synthetic.structures(4, 3).x)
     assert not torch.equal(synthetic.structures(4, 3).x, synthetic.structures(4, 4).x)
+
+
+def test_lengths_tell_more_of_the_centre_than_one_thinks(many):
+    """Off-centre from lengths alone, in two steps: why a network without vectors need not fail at it."""
+    few = many[:400]
+    three = few.x[few.special].view(-1, 3, 3) - few.x.mean(1, keepdim=True)
+    sides = three - three.roll(1, dims=1)
+    torch.testing.assert_close(9 * few.answer("off-centre").square(),  # from distances to the centre, and from sides
+                               3 * three.square().sum((1, 2)) - sides.square().sum((1, 2)), atol=1e-2, rtol=1e-4)
+    g = few.graph()
+    near = g["length"].view(-1, 10).sort(1).values.double()  # at the surface, neighbours are further away
+    A = torch.cat([near, torch.ones(len(near), 1)], dim=1)
+    r = (few.x - few.x.mean(1, keepdim=True)).norm(dim=2).flatten().double()
+    half = len(r) // 2
+    w = torch.linalg.lstsq(A[:half], r[:half, None]).solution[:, 0]
+    assert (A[half:] @ w - r[half:]).square().mean() < 0.55 * r[half:].var()
