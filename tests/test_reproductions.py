@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from course_utils import recorded
-from course_utils.systems import dojo
+from course_utils.systems import dojo, synthetic
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "reproductions"))
@@ -106,3 +106,36 @@ def test_counterexamples_of_one_layer():
     assert all(found[f"{which} | EGNN"] == [50.0] * 5 for which in dojo.COUNTEREXAMPLES)
     assert [found[f"{which} | GVP"] for which in dojo.COUNTEREXAMPLES] == [[100.0] * 5, [50.0] * 5, [50.0] * 5, [50.0] * 5]
     assert found["two-body | EGNN, all pairs, 3 rounds"] == [100.0] * 5
+
+
+def synthetic_errors():
+    """{(network, task): the test errors of all seeds}"""
+    found = {}
+    for key, run in recorded.load("synthetic")["runs"].items():
+        found.setdefault(tuple(key.split(", ")[:2]), []).append(run["test"])
+    return found
+
+
+def test_both_networks_learn_the_synthetic_tasks():
+    """1 is the best constant. The runs are alike: the same seeds and steps, and about as many parameters."""
+    runs = recorded.load("synthetic")["runs"]
+    assert len(runs) == 2 * 3 * 2 and all(len(errors) == 2 for errors in synthetic_errors().values())
+    for run in runs.values():
+        steps, validation = zip(*run["curve"])
+        assert run["validation"] == min(validation) and steps[-1] == 2400
+        assert abs(run["parameters"] / 22_000 - 1) < 0.05
+    assert max(max(errors) for errors in synthetic_errors().values()) < 0.5
+
+
+def test_without_vectors_off_centre_is_learnt_as_well():
+    """The paper has 0.871 without and 0.206 with vectors: here the two networks' seeds overlap."""
+    without, with_vectors = (synthetic_errors()[network, "off-centre"] for network in ("GNN", "GVP"))
+    assert max(without) < 0.871 / 2 and min(without) < max(with_vectors) and min(with_vectors) < max(without)
+
+
+def test_the_script_says_the_synthetic_errors():
+    text = (ROOT / "reproductions" / "synthetic.py").read_text(encoding="utf-8")
+    for task in synthetic.TASKS:
+        printed = re.search(rf"    {task} +([\d.]+) and ([\d.]+) \S+ +([\d.]+) and ([\d.]+) ", text).groups()
+        errors = synthetic_errors()["GNN", task] + synthetic_errors()["GVP", task]
+        assert [f"{error:.2f}" for error in errors] == list(printed)
