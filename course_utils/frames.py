@@ -70,6 +70,16 @@ def relative_gap(x: Tensor, batch: Tensor | None = None) -> Tensor:
     return variance.diff(dim=-1).amin(-1) / variance[..., -1].clamp(min=torch.finfo(x.dtype).tiny)
 
 
+def turn_between(F: Tensor, frames: Tensor) -> Tensor:
+    """The smallest turn, in degrees, that takes F (..., 3, 3) to one of several frames (..., count, 3, 3): (...).
+
+    Of two frames of the same cloud this is 0, whatever their signs. From the length of the difference, so that a millionth of
+    a degree is seen, too.
+    """
+    apart = torch.linalg.matrix_norm(frames - F[..., None, :, :]).amin(-1)  # sqrt(8) sin(angle / 2)
+    return 2 * torch.asin((apart / 8**0.5).clamp(max=1)).rad2deg()
+
+
 def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Turn each cloud into its own frame: (z, F, c) with z = (x - c) @ F, (num_nodes, 3), the same for turned copies.
 

@@ -534,3 +534,62 @@ def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: s
                    f'<path d="M{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="3"/>'
                    f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="8" fill="{COLOURS[1]}" stroke="currentColor" '
                    'stroke-width="1.5"/></svg>', alt)
+
+
+def decades(x: Sequence[float], series: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, ylabel: str, title: str = "",
+            width: float = 6.8, height: float = 4.0) -> Picture:
+    """`lines` on two logarithmic axes: a step of a factor of ten is the same everywhere."""
+    def draw(ax):
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for k, (name, y) in enumerate(series.items()):
+            ax.plot(x, y, marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k])
+        _name_ends(ax, x[-1], {name: (y[-1], COLOURS[k]) for k, (name, y) in enumerate(series.items())})
+        ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+
+    return picture(draw, alt, width, height)
+
+
+def framed(x: Tensor, alt: str, *, arrows: Sequence[Tensor] = (), before: Sequence[Tensor] = (), names: Sequence[str] = (),
+           gone: Tensor | None = None, title: str = "", reach: float | None = None, width: int = 230) -> Picture:
+    """Points x (n, 3), seen along z, with arrows (3,) from the origin: the axes of a frame, or a label that turns along.
+
+    ``before`` are arrows from before something happened, grey and dashed, ``names`` are written at the tips of ``arrows``, and
+    ``gone`` (3,) is where a point is missing. Thin lines lead from the origin to the points; nearer points are larger.
+    ``reach`` is how far from the origin the picture goes.
+    Written by hand: a slider redraws it at every step.
+    """
+    half = width / 2
+    unit = (half - 14) / (reach or 1.15 * max(float(row[:2].norm()) for row in (*x, *arrows, *before)))
+
+    def at(row):
+        return half + unit * float(row[0]), half - unit * float(row[1])
+
+    def tip(row, style):
+        (px, py), length = at(row), max(float(row[:2].norm()), 1e-9)
+        dx, dy = float(row[0]) / length, -float(row[1]) / length
+        size = min(12.0, unit * length)
+        bx, by = px - size * dx, py - size * dy
+        return (f'<path d="M{half} {half}L{bx:.1f} {by:.1f}M{px:.1f} {py:.1f}L{bx - size * dy / 2:.1f} {by + size * dx / 2:.1f}'
+                f'L{bx + size * dy / 2:.1f} {by - size * dx / 2:.1f}Z" {style}/>')
+
+    spokes = "".join(f"M{half} {half}L{px:.1f} {py:.1f}" for px, py in map(at, x))
+    drawn = [f'<path d="{spokes}" stroke="{GREY}" stroke-opacity=".45"/>']
+    for row in x[x[:, 2].argsort()]:
+        (px, py), near = at(row), 0.25 * min(max(float(row[2]) * unit / half, -1), 1)
+        drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{7.5 * (1 + near):.1f}" fill="{GREY}" fill-opacity="{0.55 + near:.2f}" '
+                     'stroke="currentColor"/>')
+    if gone is not None:
+        px, py = at(gone)
+        drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="9" {_DASHED}/>')
+    drawn += [tip(row, _DASHED) for row in before]
+    for k, row in enumerate(arrows):
+        drawn.append(tip(row, f'fill="{COLOURS[k]}" stroke="{COLOURS[k]}" stroke-width="4"'))
+        if names:
+            px, py = at(row * (1 + 15 / max(unit * float(row[:2].norm()), 15)))
+            drawn.append(f'<text x="{px:.1f}" y="{py + 6:.1f}" text-anchor="middle" font-weight="bold">{escape(names[k])}</text>')
+    head = 30 if title else 0
+    heading = f'<text x="{half}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {width + head}" role="img" '
+                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
+                   f'fill="currentColor">{heading}<g transform="translate(0 {head})">{"".join(drawn)}</g></svg>', alt)

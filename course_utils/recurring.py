@@ -29,7 +29,7 @@ from course_utils.egnn import EGNN
 from course_utils.graph_networks import MPNNLayer, readout
 from course_utils.gvp import GVPNetwork, edge_geometry
 from course_utils.neighbors import displacements
-from course_utils.symmetry import act
+from course_utils.symmetry import act, random_rotation
 from course_utils.systems.crystals import (CRYSTALS, CUTOFF, SCALE, TARGETS, Neighbourhoods, error, neighbourhoods,
                                            traceless)
 from course_utils.training import fit, minibatches
@@ -222,3 +222,19 @@ def test_error(model: nn.Module, data: Neighbourhoods, target: str) -> float:
     """`systems.crystals.error` of the model's answers."""
     with torch.no_grad():
         return error(model(data), data, target)
+
+
+def turned_copies(data: Neighbourhoods, copies: int, generator: torch.Generator | None = None) -> Neighbourhoods:
+    """So many turned copies of each neighbourhood, with their answers turned along; for 0 copies the data as they are."""
+    return data[torch.arange(len(data)).repeat(copies)].turned(generator=generator) if copies else data
+
+
+def violation(model: nn.Module, target: str, count: int = 200) -> float:
+    """How far the model is from turning along: the mean |f(R x) - R f(x)|, next to the mean |f(x)|, over turned neighbourhoods."""
+    data = neighbourhoods(count, 0)
+    R = random_rotation(count, torch.Generator().manual_seed(1), data.x.dtype)
+    turned = replace(data, x=torch.einsum("nij,nj->ni", R[data.batch], data.x))
+    with torch.no_grad():
+        expected = act(TARGETS[target], R, torch.zeros(3), model(data))
+        apart = (model(turned) - expected).flatten(1).norm(dim=1).mean()
+    return (apart / expected.flatten(1).norm(dim=1).mean()).item()

@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from . import fly, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
+from . import fly, frames, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
 from .graph_view import GraphView, KeepKeys
 
 
@@ -383,3 +383,46 @@ def crossed(energy: Callable, rules: Mapping[str, Rule], r: float, name: str, st
                       f"to {largest:.3f}.",
         xlabel="position of the atom", ylabel="energy", low=min(every) - gap, high=max(every) + gap)
     return plotting.row(left, right)
+
+
+def noisy_frames(clouds: Mapping[str, Tensor]) -> ipywidgets.VBox:
+    """Clouds x (n, 3) and their principal axes before and after some noise, of which one slider sets the size and one the draw."""
+    size, draw = slider("noise, ten to the power of", -12, -1, -6), slider("draw", 1, 30, 3)
+    size.layout.width = "440px"
+    shown = ipywidgets.HTML()
+
+    def update(change=None):
+        pictures, said = [], []
+        for name, x in clouds.items():
+            pictures.append(framed_before_and_after(x, name, 10.0**size.value, draw.value))
+            said.append(pictures[-1].alt)
+        shown.value = (plotting.row(*pictures).html + '<div role="status" style="font-size:18px">' + "<br>".join(map(escape, said))
+                       + '</div><div style="font-size:16px">Each arrow is a principal axis, 1 the longest. Grey and dashed: before the '
+                       "noise, with the signs that fit best.</div>")
+
+    for control in (size, draw):
+        control.observe(update, "value")
+    update()
+    return ipywidgets.VBox([ipywidgets.HBox([size, draw], layout={"flex_flow": "row wrap"}), shown, KeepKeys()])
+
+
+def framed_before_and_after(x: Tensor, name: str, noise: float, draw: int, width: int = 300) -> plotting.Picture:
+    """One picture of `noisy_frames`: the axes of x, and those after noise of that size, the draw numbered."""
+    x = frames.centre(x)
+    noisy = x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(draw), dtype=torch.float64)
+    F, four = frames.pca_frames(noisy)[0], frames.pca_frames(x)
+    turn = frames.turn_between(F, four).item()
+    nearest = four[(four - F).square().sum((1, 2)).argmin()]
+    reach, view = x.norm(dim=1).max(), _VIEW.T  # rows on the right of a product are seen from there
+    turned = f"{turn:.0f}" if turn >= 1 else f"{turn:.3f}" if turn > 0.001 else _power(turn)
+    return plotting.framed(
+        noisy @ view, f"{name}: noise of {_power(noise)} turned the frame by {turned} degrees.", arrows=list(reach * F.T @ view),
+        before=list(reach * nearest.T @ view), names="123", title=f"{name}: turned by {turned}°", reach=1.3 * reach.item(), width=width)
+
+
+_VIEW = symmetry.rotation_about(torch.tensor([1.0, -0.8, 0.3], dtype=torch.float64), 0.7)
+"""From where `framed_before_and_after` looks: along none of the axes x, y, z, which `eigh` returns of a perfect crystal."""
+
+
+def _power(size: float) -> str:
+    return f"{size:.0e}".replace("e-0", "e-")

@@ -68,7 +68,8 @@ def test_notebook_2_works_in_slides(page, lab):
 
 @pytest.mark.parametrize(("name", "says"), [("03_graph_networks", "Just trained: Kipf, in-edges, 2 rounds"),
                                              ("04_invariance_and_equivariance", "before and after they moved"),
-                                             ("05_radius_graphs", "30 points joined within r = 1.0: 42 edges")])
+                                             ("05_radius_graphs", "30 points joined within r = 1.0: 42 edges"),
+                                             ("06_augmentation_and_canonicalization", "noise of 1e-5 turned the frame by")])
 def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path, name, says):
     shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
     with browser.jupyterlab(tmp_path) as alone:
@@ -78,7 +79,8 @@ def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path
         browser.wait_for(lambda: says in figure.inner_html(), 30, "the figure that belongs to the slider")
 
 
-@pytest.mark.parametrize("name", ["04_invariance_and_equivariance", "05_radius_graphs"])
+@pytest.mark.parametrize("name", ["04_invariance_and_equivariance", "05_radius_graphs",
+                                  "06_augmentation_and_canonicalization"])
 def test_a_slider_keeps_its_keys_in_slides_without_a_graph_beside_it(page, tmp_path, name):
     shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
     with browser.jupyterlab(tmp_path) as alone:

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils import exercises, graphs, message_passing
+from course_utils import exercises, frames, graphs, message_passing, symmetry
 from course_utils.exercises import check, find, verdict_on, yours
-from course_utils.exercises.declare import Outcome
+from course_utils.exercises.declare import Outcome, SameSet
 from course_utils.exercises.verdict import judge
 from course_utils.exercises.run import call_all
 
@@ -450,3 +450,46 @@ def test_reset_opens_a_cell_with_the_stub(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("def message_round(h, edge_index, W_self, W_neigh, b):")
     with pytest.raises(KeyError):
         reset("nothing")
+
+
+def test_a_set_of_frames_may_come_in_any_order_and_no_member_twice():
+    four, same = torch.eye(3) * frames.SIGNS[frames.SIGNS.prod(1) > 0][:, None], SameSet("frames")
+    assert same.difference(four[[2, 0, 3, 1]], four) is None
+    assert same.difference(four[[2, 0, 2, 1]], four) == "numbers 0 and 2 of your frames are the same one."
+    assert same.difference(-four, four).startswith("number 0 of your 4 frames is none of the expected ones; the nearest has")
+    assert same.difference(four * torch.nan, four).startswith("number 0 of your 4 frames is none")
+    assert same.difference(four[:1], four) == "the answer has shape (1, 3, 3); expected (4, 3, 3)."
+    assert same.difference([four], four) == "the answer is a list; expected a torch tensor of shape (4, 3, 3)."
+
+
+def test_turned_copies_are_judged_by_what_they_are_and_not_by_the_order_of_draws():
+    """Also that an even draw is not refused by bad luck: forty secrets, each with two tests of many moments."""
+    for seed in range(40):
+        assert verdict(find("augment"), frames.augment, seed).state == "right"
+
+
+def test_turns_that_repeat_between_clouds_are_caught():
+    def pairs(x, y, kind, generator, batch):
+        c = frames.centroid(x, batch)
+        R = symmetry.random_rotation(len(c) // 2 + 1, generator).repeat_interleave(2, 0)[:len(c)]
+        b = c - symmetry.act("vector", R, c, c)
+        return symmetry.act("position", R[batch], b[batch], x), symmetry.act(kind, R, b, y)
+
+    def as_seen_from_each_other(x, y, kind, generator, batch):
+        c = frames.centroid(x, batch)
+        R = symmetry.random_rotation((), generator) @ symmetry.random_rotation(len(c), torch.Generator().manual_seed(3))
+        b = c - symmetry.act("vector", R, c, c)
+        return symmetry.act("position", R[batch], b[batch], x), symmetry.act(kind, R, b, y)
+
+    assert verdict(find("augment"), pairs).state == verdict(find("augment"), as_seen_from_each_other).state == "wrong"
+
+
+def test_any_rule_that_the_cloud_decides_is_a_canonical_pose():
+    for seed in SEEDS:
+        for rule in (lambda z: -(z ** 3).sum(0), lambda z: (z ** 5).sum(0), lambda z: z.amax(0) + z.amin(0)):
+            def canonicalize(x, rule=rule):
+                F, c = frames.pca_frames(x)[0], x.mean(0)
+                first, second = rule((x - c) @ F)[1:].sign()  # of the last two axes
+                F = F * torch.stack([first * second, first, second])
+                return (x - c) @ F, F, c
+            assert verdict(find("canonicalize"), canonicalize, seed).state == "right"

@@ -201,6 +201,23 @@ def test_canonical_positions_have_two_derivatives_where_the_gap_is_open():
     assert torch.autograd.gradgradcheck(lambda x: frames.frame_average(lambda z: z.tanh().prod(1), x, "scalar"), x, atol=1e-4)
 
 
+def test_the_turn_between_two_frames_is_the_smallest_of_the_choices():
+    F, z = symmetry.random_rotation((), torch.Generator().manual_seed(0), double), torch.eye(3, dtype=double)[2]
+    for degrees in (1e-6, 0.3, 40.0, 89.0):
+        R = symmetry.rotation_about(z, torch.tensor(degrees, dtype=double).deg2rad())
+        assert frames.turn_between(F, (R @ F)[None]).item() == pytest.approx(degrees)
+    x = torch.randn(6, 3, dtype=double)
+    four = frames.pca_frames(x)
+    assert frames.turn_between(four, four.expand(4, 4, 3, 3)).abs().max() < 1e-6
+    assert frames.turn_between(four[0], four[1:]).item() == pytest.approx(180)
+
+
+def test_blind_frames_are_79_degrees_apart_in_the_median():
+    R = symmetry.random_rotation(20_000, torch.Generator().manual_seed(0), double)
+    half_turns = torch.diag_embed(frames.SIGNS[frames.SIGNS.prod(1) > 0]).double()
+    assert frames.turn_between(R, half_turns.expand(len(R), 4, 3, 3)).median().item() == pytest.approx(78.8, abs=0.6)
+
+
 def test_bad_input_is_explained():
     with pytest.raises(ValueError, match=r"x has shape \(0, 3\); expected \(num_nodes, 3\) with at least one node"):
         frames.canonicalize(torch.zeros(0, 3))

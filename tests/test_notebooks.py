@@ -17,7 +17,7 @@ import torch
 from nbclient import NotebookClient
 from nbconvert import SlidesExporter
 
-from course_utils import datasets, graph_networks, graphs, message_passing, neighbors, symmetry, training
+from course_utils import datasets, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
 from course_utils.cli import main
 from course_utils.exercises import of_notebook
 from course_utils.exercises.declare import SameEdges, SameWeightedEdges
@@ -202,6 +202,74 @@ CLAIMS = {
             "[recorded_median('distances', size) for size in (256, 4096)] == [5, 6] and 0.02 < scores['distances']['turned'] < 0.1",
         "whoever fits all four crystals to the atoms makes no mistake on the same test": "record['match']['turned'] == 0",
     },
+    "06_augmentation_and_canonicalization": {
+        "It gives an energy to eight points": "len(cloud) == 8",
+        "16 turned copies of each of 64 crystals": "len(upright) == 64 and len(copies) == len(forgotten) == 16 * 64",
+        "always answering with the zero vector gets 1": "abs(crystals.error(torch.zeros(1000, 3), test, 'missing') - 1) < 1e-5",
+        "Worse than saying nothing": "error['labels left alone'][0] > 1 > 10 * error['labels turned'][0]",
+        "All have the same budget of 300 steps": "recorded.load('copies')['settings']['steps'] == recurring.BUDGET['steps'] == 300",
+        "Four copies repair most of the *error*; a single one does next to nothing":
+            "(lambda none, one, four, anew: none - four > 0.9 * (none - anew) and none - one < 0.25 * (none - anew))("
+            "*[mean(found['turned'][k]) for k in ('none', '1 copy', '4 copies', 'anew')])",
+        "then stays at two fifths": "[round(mean(found['violation'][k]), 1) for k in ('64 copies', 'anew')] == [0.4, 0.4]",
+        "Three axes with two signs each make eight": "len(frames.pca_frames(cloud, reflections=True)) == 8",
+        "Four of them are rotations": "len(all_frames) == 4 and torch.linalg.det(all_frames).min() > 0.99",
+        "It jumps, between four answers, one for each frame":
+            "sorted(answers) == sorted({round(untrained.energy(frames.centre(cloud) @ F).item(), 6) for F in frames.pca_frames(cloud)})",
+        "Not the sum of `z` along it: that is 0": "frames.canonicalize(cloud)[0].sum(0).abs().max() < 1e-9",
+        "It costs four calls": "len(frames.pca_frames(cloud)) == 4",
+        "Rotations hold, with random weights. Reflections fail":
+            "[forces_report[test].verdict for test in ('rotation', 'reflection')] == ['holds', 'fails']",
+        "*jumps on symmetric input*, no finite gradient":
+            "'jumps on symmetric input' in repr(forces_report) and 'derivative is not finite' in repr(forces_report)",
+        "see 256 upright examples": "len(examples) == 256",
+        "upright, coordinates make no mistakes at all": "median_of('coordinates', 256, 'by angle')[0] == 0",
+        "all curves but that of the coordinates are flat":
+            "all((max(median_of(m, 256, 'by angle')) - min(median_of(m, 256, 'by angle')) < 0.01) == (m != 'coordinates') "
+            "for m in ('canonicalization', *others))",
+        "a quarter wrong, turned or upright": "all(round(100 * e) in range(24, 27) for e in median_of('augmentation', 256, 'by angle'))",
+        "That is what a coin would get wrong between fcc and hcp": "round(100 * (test.crystal < 2).double().mean().item() / 2) in range(24, 27)",
+        "more examples do not help": "median_of('augmentation', 4096)[0] > median_of('augmentation', 64)[0] - 0.01",
+        "The average of four beats the single frame at 256 examples":
+            "median_of('frame averaging', 256)[0] < median_of('canonicalization', 256)[0] - 0.05",
+        "with 1,024 and more, the seeds differ too much to say":
+            "all(min(spread[0][1], spread[1][1]) > max(spread[0][0], spread[1][0]) for spread in ("
+            "[range_of(m, size) for m in ('frame averaging', 'canonicalization')] for size in (1024, 4096)))",
+        "All stay behind distances":
+            "all(median_of('distances', size)[0] < median_of(m, size)[0] - 0.05 for size in (64, 256, 1024, 4096) "
+            "for m in ('augmentation', 'canonicalization', 'frame averaging'))",
+        "All three are equal.": "max(frames.relative_gap(sites) for sites in crystals.SITES.values()) < 1e-9",
+        "twelve generic points": "len(generic) == 12",
+        "The frame of fcc turns by **78 degrees** in the median, best of the four sign choices, in 2,000 draws":
+            "round(noise_turns(crystals.SITES['fcc'], 1e-6)) == 78 and noise_turns.__defaults__ == (2000,)",
+        "Two frames drawn blindly are 79 apart": "round(blind) == 79",
+        "Making the noise smaller does not help": "min(curves_of_noise['fcc']) > 74",
+        "turns by some 1e-6, in radians: as much as the noise": "0.5e-6 < generic_turn / 180 * torch.pi < 2e-6",
+        "a shell that was bent by a hundredth": "torch.allclose(bent, crystals.SITES['fcc'] * torch.tensor([1.01, 1, 0.99]))",
+        "Its frame exists, and gets lost at the noise that our task has, 0.03":
+            "noise_turns(bent, 1e-6) < 0.01 and crystals.NOISE == 0.03 and noise_turns(bent, 0.03) > 60",
+        "noise turns a frame by about noise / gap":
+            "all(0.2 < noise_turns(x, 1e-6) / 180 * torch.pi / (1e-6 / frames.relative_gap(x)) < 2 for x in (bent, generic))",
+        "The fewer the points, the worse": "turns_without_one(generic).median() > 2 * turns_without_one(protein).median()",
+        "fcc with an empty site has *one* axis, through the hole; the other two variances are still equal":
+            "(lambda values, axes: values[2] - values[1] < 1e-9 < 0.05 < values[1] - values[0] and "
+            "torch.linalg.cross(axes[:, 0], crystals.SITES['fcc'][0]).norm() < 1e-6)("
+            "*torch.linalg.eigh(frames.covariance(without(crystals.SITES['fcc'], 0))))",
+        "one atom of eight moves along a line": "len(cloud) == 8 and (moving(1.0) - cloud).abs().sum() == 1",
+        "the twelve points are stretched until their two longest axes change places":
+            "len(z) == 12 and frames.relative_gap(stretched(1.0)) < 1e-9",
+        "On the left a third moment passes through 0":
+            "largest['an atom moves']['canonical'] > 0.1 and min((frames.canonicalize(moving(t))[0][:, :2] ** 3).sum(0).abs().min() "
+            "for t in torch.linspace(-0.5, 1, 600).tolist()) < 0.02",
+        "The average does not mind": "largest['an atom moves']['average'] < 0.002",
+        "**both jump**": "min(largest['the cloud is stretched'].values()) > 0.01",
+        "reads distances up to 2.5": "local(torch.tensor([[0.0, 0, 0], [2.51, 0, 0]])) == 0 < local(torch.tensor([[0.0, 0, 0], [2.4, 0, 0]]))",
+        "Turning everything changes nothing, for all three": "max(whole for whole, _ in changes.values()) < 1e-9",
+        "The frames notice it at any distance":
+            "min(changes[name, apart][1] for name in ('canonical', 'frame average') for apart in (12, 2)) > 0.01",
+        "The local one is spared only while the parts are farther apart than it reaches":
+            "changes['local distances', 12][1] < 1e-12 and changes['local distances', 2][1] > 0.01",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -265,6 +333,26 @@ def mean_message(s):  # from two sources, one of them at distance s of the targe
 
 def recorded_median(method, size):
     return round(100 * median(record[f"{method}, {size}, seed {seed}"]["turned"] for seed in range(5)))
+""",
+    "06_augmentation_and_canonicalization": """
+from statistics import mean, median
+
+test, record = recurring.test_set(), recorded.load("recurring_crystal")["runs"]
+forces_report = check_equivariance(lambda x: frames.frame_average(untrained.forces, x, "vector"), "node position", "node vector")
+curves_of_noise = {name: [noise_turns(x, size, 300) for size in sizes] for name, x in shapes.items()}
+half_turns = torch.diag_embed(frames.SIGNS[frames.SIGNS.prod(1) > 0]).double()
+blindly = symmetry.random_rotation(20_000, torch.Generator().manual_seed(0), torch.float64)
+blind = frames.turn_between(blindly, half_turns.expand(20_000, 4, 3, 3)).median().item()
+
+def of_seeds(method, size, what):
+    return zip(*[torch.tensor(record[f"{method}, {size}, seed {seed}"][what]).flatten().tolist() for seed in range(5)])
+
+def median_of(method, size, what="turned"):
+    return [round(median(values), 6) for values in of_seeds(method, size, what)]
+
+def range_of(method, size):
+    values, = of_seeds(method, size, "turned")
+    return min(values), max(values)
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]
@@ -433,7 +521,8 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
     assert any(cell.source.startswith("### Discussion") for cell in cells), "there is no discussion question"
 
 
-COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance", "05_radius_graphs")
+COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance", "05_radius_graphs",
+            "06_augmentation_and_canonicalization")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -444,6 +533,8 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
     h = torch.randn(3, 4)
     names = {"torch": torch, "A": A, "num_nodes": 3, "h": h, "edge_index": graphs.to_edge_index(A), "in_channels": 4, "out_channels": 5,
              "batch": torch.tensor([0, 0, 1]), "x": torch.randn(20, 3, dtype=torch.float64), "r": 1.5, "k": 4, "d": torch.linspace(0.1, 3, 30)}
+    if name == "06_augmentation_and_canonicalization":
+        names |= {"x": torch.randn(6, 3) + 2, "y": torch.randn(1, 3), "R": symmetry.random_rotation()}
     assert code and name in COMPARED, f"compare the code of {name} with ours below, and list it in COMPARED"
     exec(code, names)  # noqa: S102  our own notebook
     if name == "01_graph_tasks":
@@ -476,6 +567,12 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         assert SameEdges().difference(names["within_r"], neighbors.radius_graph(x, r)) is None
         assert SameEdges().difference(names["k_nearest"], neighbors.knn_graph(x, k)) is None
         torch.testing.assert_close(names["factor"], neighbors.envelope(d, r), atol=1e-4, rtol=0)
+    if name == "06_augmentation_and_canonicalization":
+        x, R = names["x"], names["R"]
+        torch.testing.assert_close(names["turned"].pos, symmetry.act("position", R, torch.zeros(3), x))
+        torch.testing.assert_close(names["about_z"].pos[:, 2], x[:, 2])
+        assert torch.equal(names["turned"].y, names["y"]) and torch.equal(names["about_z"].y, names["y"])
+        torch.testing.assert_close(names["posed"].pos.abs(), frames.canonicalize(x)[0].abs(), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(2))

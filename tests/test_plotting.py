@@ -25,6 +25,9 @@ def figures():
     yield plotting.recurring("crystal", {"distances": {"turned": 0.05, "by angle": [0.05] * 9}}, 256, ["coordinates"])
     yield plotting.in_space(torch.eye(3), EDGES, "Three points, one way and <both>.", groups=[1, 0, 0], labels="abc", ball=(0, 0.5), title="t")
     yield plotting.track([0.5, -0.5, 1.0], 1, "A track.", xlabel="x", ylabel="y", low=-1, high=1)
+    yield plotting.decades([1e-3, 1e-2, 1e-1], {"up": [1, 10, 100], "level": [2, 2, 2]}, "Decades.", xlabel="x", ylabel="y")
+    yield plotting.framed(torch.eye(3), "Three points and <axes>.", arrows=list(torch.eye(3)), before=[torch.ones(3)], names="123",
+                          gone=torch.ones(3), title="a & b")
     for f in (mystery.repelled, mystery.centroid, mystery.heights, mystery.radius):
         yield plotting.motions(f, widgets.CLOUD, torch.eye(3).double(), torch.ones(3), f"What <{f.__name__}> does.",
                                torch.arange(6).roll(1))
@@ -319,3 +322,30 @@ def test_sliders_are_followed_in_a_tenth_of_a_second():
             control.value = value
             seconds.append(time.perf_counter() - start)
     assert sorted(seconds)[len(seconds) // 2] < 0.1
+
+
+def test_the_noise_slider_turns_the_frame_of_a_shell_and_not_of_a_generic_cloud():
+    generic = torch.randn(12, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    box = widgets.noisy_frames({"fcc": crystals.SITES["fcc"], "generic": generic})
+    (size, draw), shown = box.children[0].children, box.children[1]
+
+    def degrees():
+        return [float(number) for number in re.findall(r"turned the frame by (\S+) degrees\.<", shown.value.replace("</div>", "<"))]
+
+    seen, seconds = [], []
+    for draw.value in (1, 2, 3):
+        for exponent in (-12, -6, -3, -1):
+            start = time.perf_counter()
+            size.value = exponent
+            seconds.append(time.perf_counter() - start)
+            fcc, other = degrees()
+            assert other < 500 * 10.0**exponent or exponent == -1
+            assert "nan" not in shown.value and 'role="status"' in shown.value
+            seen.append(fcc)
+    assert min(seen) > 3 and sorted(seconds)[len(seconds) // 2] < 0.1
+    assert min(map(int, re.findall(r'font-size[=:]"?(\d+)', shown.value))) >= 15
+
+
+def test_a_framed_cloud_says_what_is_before_and_what_is_gone():
+    html = plotting.framed(torch.eye(3), "Points.", arrows=list(torch.eye(3)), before=list(torch.eye(3)), gone=torch.ones(3)).html
+    assert html.count("<circle") == 4 and html.count("stroke-dasharray") == 4 and html.count("stroke-width=\"4\"") == 3

@@ -119,3 +119,30 @@ def test_frames_of_the_test_set_exist():
     """Noise, strain and the empty site leave every neighbourhood a frame, if a poor one."""
     data = recurring.test_set()[:50]
     assert pca_frames(data.x, data.batch).isfinite().all()
+
+
+def test_turned_copies_bring_their_answers_along():
+    data = recurring.training_set(5, 0)
+    assert recurring.turned_copies(data, 0) is data
+    copies = recurring.turned_copies(data, 3, torch.Generator().manual_seed(0))
+    assert len(copies) == 15 and copies.crystal.tolist() == data.crystal.tolist() * 3
+    torch.testing.assert_close(copies.missing.norm(dim=1), torch.ones(15))
+    assert (copies.missing[:5] - copies.missing[5:10]).abs().max() > 0.1
+    alone = copies.x[copies.batch == 7]
+    torch.testing.assert_close(torch.cdist(alone, alone), torch.cdist(*[data.x[data.batch == 2]] * 2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(alone @ copies.missing[7], data.x[data.batch == 2] @ data.missing[2], atol=1e-5, rtol=0)
+
+
+def test_more_copies_bring_a_network_nearer_to_turning_along_and_not_there():
+    runs = recorded.load("copies")["runs"]
+    found = {key: statistics.median(runs[f"{key}, seed {seed}"][what] for seed in SEEDS) for what in ("violation",)
+             for key in ("0", "1", "2", "4", "16", "64", "anew")}
+    assert found["0"] > 1 > found["2"] > found["4"] > found["16"] > 0.3 and 0.3 < found["64"] < 0.5 and 0.3 < found["anew"] < 0.5
+
+
+@pytest.mark.parametrize("method", ["canonicalization", "frame averaging", "coordinates"])
+def test_the_violation_is_rounding_where_a_frame_turns_along(method):
+    torch.manual_seed(0)
+    model = recurring.METHODS[method]("strain").eval()
+    gap = recurring.violation(model, "strain")
+    assert gap > 0.1 if method == "coordinates" else gap < 0.02

@@ -263,6 +263,26 @@ class SameWords:
         return wrong and f"{wrong} is {value[wrong]!r}; expected {expected[wrong]!r}."
 
 
+class SameSet:
+    """Answers (count, ...) are the same where they have the same members along the first axis, in any order."""
+
+    def __init__(self, members: str = "members", atol: float = 1e-3):
+        self.members, self.atol = members, atol
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else a member that is too many or occurs twice."""
+        if fault := wrong_form(value, expected):
+            return fault
+        apart = (value.double()[:, None] - expected.double()).abs().flatten(2).amax(2).nan_to_num(torch.inf)  # (given, expected)
+        for i, row in enumerate(apart):
+            if row.min() > self.atol:
+                return (f"number {i} of your {len(value)} {self.members} is none of the expected ones; the nearest has an entry "
+                        f"that differs by {row.min():.2g}.")
+        nearest = apart.argmin(1).tolist()
+        twice = next(((nearest.index(k), i) for i, k in enumerate(nearest) if nearest.index(k) < i), None)
+        return f"numbers {twice[0]} and {twice[1]} of your {self.members} are the same one." if twice else None
+
+
 class PropertiesOnly:
     """Any answer that has all the properties is right: for random results, and where many answers are good."""
 

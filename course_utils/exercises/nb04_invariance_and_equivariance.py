@@ -41,10 +41,12 @@ def _keep_handedness(case, value):
 
 
 def _uniform(case, value):
-    """By moments, to seven standard errors. All that is averaged lies in -1..1, so that by Bernstein's bound a uniform
-    answer fails less than once in a million times."""
-    if len(value) < MANY:
-        return None
+    return None if len(value) < MANY else far_from_uniform(value)
+
+
+def far_from_uniform(value):
+    """What speaks against rotations (count, 3, 3) drawn uniformly, or None: by moments, to seven standard errors. All that is
+    averaged lies in -1..1, so that by Bernstein's bound a uniform answer fails less than once in a million times."""
     R = value.double().reshape(-1, 9)
     names = [f"R[{i}, {j}]" for i in range(3) for j in range(3)]
     pairs = [(i, j) for i in range(9) for j in range(i, 9)]
