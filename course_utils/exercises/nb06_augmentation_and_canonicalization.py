@@ -409,20 +409,35 @@ def _has_clear_axes(x):
             and lengths[-1] - lengths[-2] > 0.1 and (z * z.abs()).mean(0).abs().min() > 0.02)
 
 
-def _with_clear_axes(n, generator, handedness=None):
-    """A cloud of n points off the origin; with ``handedness`` one whose axes come with that determinant."""
+def _halved(x):
+    """Whether as many points lie on one side as on the other, along the two longest axes."""
+    above = (frames.centre(x) @ _raw_axes(x) > 0).sum(0)
+    return bool((2 * above[:2] == len(x)).all())
+
+
+def _mirrors(x):
+    """Whether third moments that choose all three signs, or two on axes as they come, make a mirror."""
+    first, second, third = ((frames.centre(x) @ _raw_axes(x)) ** 3).sum(0).sign().tolist()
+    handedness = torch.linalg.det(_raw_axes(x)).item()
+    return first * second * handedness < 0 and first * second * third * handedness < 0
+
+
+def _with_clear_axes(n, generator, also=lambda x: True):
+    """A cloud of n points off the origin, of which something else holds, too."""
     while True:
         R = symmetry.random_rotation((), generator)
         shape = normal(n, 3, generator=generator) * torch.tensor([3.0, 1.8, 0.8])
         x = shape @ R.T + 2 + torch.rand(3, generator=generator)
-        if _has_clear_axes(x) and handedness in (None, round(torch.linalg.det(_raw_axes(x)).item())):
+        if also(x) and _has_clear_axes(x):
             return x
 
 
 def _clear_clouds(generator):
-    """Clouds with axes of either handedness, so that a determinant left to chance shows."""
-    for n, handedness in ((5, -1), (7, 1), (9, -1), (12, 1), (6, -1), (8, None)):
-        yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator, handedness))
+    """Clouds where a determinant left to chance shows, and so many that a sign left to chance does."""
+    left, right = (lambda x, sign=sign: sign * torch.linalg.det(_raw_axes(x)) > 0 for sign in (-1, 1))
+    for n, also in ((5, _mirrors), (7, left), (9, right), (6, _halved), (8, _halved), (12, left), *(
+            (n, lambda x: True) for n in (10, 11, 13, 14, 15, 16))):
+        yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator, also))
 
 
 def _all_rotations(case, value):
