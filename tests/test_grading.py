@@ -590,6 +590,15 @@ def test_hidden_seeds_follow_from_the_secret_and_differ_by_exercise():
     assert len(seeds) == 8 and judge.hidden_seed("a", "x", 0) == judge.hidden_seed("a", "x", 0)
 
 
+def test_a_version_covers_all_that_a_verdict_depends_on(monkeypatch):
+    read, files = Path.read_text, []
+    monkeypatch.setattr(Path, "read_text", lambda path, *args: files.append(path.name) or read(path, *args))
+    versions = {name: judge.version.__wrapped__(name) for name in (*submissions.NAMES, "")}
+    assert len(set(versions.values())) == len(versions)
+    assert {"nb06_augmentation_and_canonicalization.py", "nb04_invariance_and_equivariance.py", "untrained.py", "frames.py",
+            "declare.py", "verdict.py", "submission.py"} <= set(files)
+
+
 def test_rules_leave_out_what_is_hidden(tmp_path):
     for name in ("a/b/hidden", "a/b/seen", "a/c"):
         (tmp_path / name).mkdir(parents=True)

@@ -27,13 +27,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from .. import exercises
-from ..exercises import declare, verdict as verdicts
-from ..exercises.declare import Case, Exercise, Outcome
+from ..exercises import verdict as verdicts
+from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.source import takes_the_library
 from ..exercises.verdict import Finding, Verdict, judge
 from . import submission, wire
@@ -437,9 +438,17 @@ def _ours(exercise: Exercise, seed: int):
 @functools.cache
 def version(notebook: str) -> str:
     """Changes with whatever a verdict on this notebook depends on, or with "" that it could not be read."""
-    modules = {inspect.getmodule(e.draw) for e in exercises.of_notebook(notebook)} | {
-        inspect.getmodule(e.reference) for e in exercises.of_notebook(notebook)} | {declare, verdicts, submission}
-    text = "".join(sorted(Path(inspect.getfile(m)).read_text("utf-8") for m in modules))
+    found: set[ModuleType] = set()
+    asked = exercises.of_notebook(notebook)
+    named = [fresh(arg) for e in asked for case in _cases(e, 0) for arg in case.args if isinstance(arg, Named)]
+    queue = [verdicts, submission, *map(inspect.getmodule, [*named, *(f for e in asked for f in (e.draw, e.reference))])]
+    while queue:  # and all of the course that they import
+        module = queue.pop()
+        if module not in found and module.__name__.startswith("course_utils"):
+            found.add(module)
+            names = [v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in vars(module).values()]
+            queue += [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
+    text = "".join(sorted(Path(inspect.getfile(m)).read_text("utf-8") for m in found))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
