@@ -10,7 +10,7 @@ import io
 import json
 import textwrap
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils import exercises
@@ -33,7 +33,6 @@ class Made:
     says: str = ""
     notebook: str = ONE
     suffix: str = ".ipynb"
-    states: dict = field(default_factory=dict)
 
 
 def load(name, folder="notebooks"):
@@ -147,7 +146,7 @@ def messy():
     yield Made("format_3", as_bytes({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": sheet}]}), "format 3")
     bare = [{key: cell[key] for key in ("cell_type", "metadata", "source")} for cell in notebook["cells"]]
     yield Made("format_4_0", as_bytes({"nbformat": 4, "nbformat_minor": 0, "metadata": {}, "cells": bare}), "format 4.0: no ids, no outputs")
-    yield one("format_4_99", "a minor version of the future", before={"degrees": "pass"})
+    yield Made("format_4_99", as_bytes(notebook | {"nbformat": 4, "nbformat_minor": 99}), "a minor version of the future")
     yield one("missing_import", "torch is imported nowhere", "import torch as T\n" + degrees(f"return {RIGHT.replace('torch', 'T')}"),
               lost=())
     yield one("magics", "magic commands, a shell line, %%time on top of the answer",
@@ -251,7 +250,7 @@ from course_utils.grading import submission
         run = sys.modules["course_utils.exercises.run"]
         run.unchanged = lambda *args: True
         return {WRONG}"""))
-    yield one("no_asserts", "asserts pass", degrees(f"return {WRONG}", "import builtins\nbuiltins.AssertionError = builtins.__debug__ if False else str"))
+    yield one("no_asserts", "asserts pass", degrees(f"return {WRONG}", "import builtins\nbuiltins.AssertionError = str"))
     yield one("patched_import", "every import gives something else", degrees(f"return {WRONG}", """
         import builtins
         real = builtins.__import__

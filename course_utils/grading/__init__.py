@@ -1,4 +1,4 @@
-"""Masters to students' notebooks (`build`), and an exercise brought back to how it was (`reset`)."""
+"""Masters to students' notebooks (`build`), an exercise brought back to how it was (`reset`), and grading (`judge`, `run`)."""
 
 from __future__ import annotations
 

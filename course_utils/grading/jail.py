@@ -155,10 +155,14 @@ NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 KILL, ALLOW, REFUSE = 0x80000000, 0x7FFF0000, 0x00050000
 
 
-def system_calls() -> None:
-    """From now on a new process, program, socket or tracer is refused. Threads are not."""
+def require_machine() -> None:
+    """Unavailable where `system_calls` has no list: to be asked before there is a child, which could not say so."""
     if platform.machine() not in MACHINES:
         raise Unavailable(f"no list of system calls for {platform.machine()}")
+
+
+def system_calls() -> None:
+    """From now on a new process, program, socket or tracer is refused. Threads are not."""
     column, machine = MACHINES[platform.machine()]
     program = [(LOAD, 0, 0, MACHINE), (EQUAL, 1, 0, machine), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
     if column == 0:

@@ -276,7 +276,7 @@ def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
 
 @dataclass(frozen=True)
 class Graded:
-    """What a submission is worth: state is graded, blank, timed out, died, unreadable, or no notebook of the course."""
+    """What a submission is worth: state is graded, blank, timed out, died, unreadable, or not graded."""
 
     notebook: str
     state: str

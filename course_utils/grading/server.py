@@ -115,6 +115,7 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
     child's status back. An error before the first child is reported in place of the word "ready".
     """
     from . import jail
+    jail.require_machine()
     package = Path(__file__).resolve().parents[1]
     code = [Path(prefix, lib) for prefix in (sys.prefix, sys.base_prefix) for lib in ("lib", "lib64")]
     code = [package, *(path for path in code if path.exists())]
