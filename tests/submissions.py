@@ -4,16 +4,19 @@
 `split_links` 3.
 """
 
+import ast
 import builtins
 import inspect
 import io
 import json
+import re
 import textwrap
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils import exercises
+from course_utils.exercises.source import takes_the_library
 from course_utils.grading import submission
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +48,7 @@ def solutions(name):
     for cell in load(name, "solutions")["cells"]:
         source = "".join(cell["source"])
         if "### BEGIN SOLUTION" in source:
-            found[next(e.name for e in exercises.of_notebook(name) if f"def {e.name}(" in source)] = source
+            found[next(e.name for e in exercises.of_notebook(name) if re.search(rf"^(def|class) {e.name}\(", source, re.MULTILINE))] = source
     return found
 
 
@@ -76,16 +79,22 @@ def as_bytes(notebook):
 
 
 def wrong_as(exercise, misconception):
-    """A misconception's code under the exercise's name, and the misconception."""
+    """A misconception's code under the exercise's name, and the misconception; of a class, the master's with its ``forward``."""
+    if exercise.asks_for == "class":
+        master = solutions(exercise.notebook)[exercise.name].split("\n")
+        forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
+        wrong = textwrap.indent(textwrap.dedent(inspect.getsource(misconception.wrong.forward)), "    ")
+        return "\n".join([*master[:forward.lineno - 1], wrong, *master[forward.end_lineno:]]), misconception
     lines = textwrap.dedent(inspect.getsource(misconception.wrong)).split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("def "))
     return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]]), misconception
 
 
-def stands_alone(text):
-    """Whether it needs nothing of the module that it comes from."""
-    (statement,) = submission.parse(text, "a misconception")
-    return not statement.needs - {"torch", *dir(builtins)}
+def stands_alone(text, exercise):
+    """Whether it needs nothing of the module that it comes from, and does not take the library's answer for a part."""
+    statements = submission.parse(text, "a misconception")
+    return not (set().union(*(s.needs for s in statements)) - {*submission.imports(), *dir(builtins)}
+                or any(takes_the_library(s.tree, exercise.reference) for s in statements))
 
 
 def degrees(body, before=""):
@@ -115,7 +124,7 @@ def good():
         yield Made(f"perfect_{name}", as_bytes(load(name, "solutions")), "the master itself", notebook=name)
         yield Made(f"blank_{name}", as_bytes(load(name)), "nothing was written", tuple(solutions(name)), "blank", notebook=name)
         for exercise in exercises.of_notebook(name):
-            alone = ((text, m) for text, m in map(wrong_as, [exercise] * 99, exercise.misconceptions) if stands_alone(text))
+            alone = ((text, m) for text, m in map(wrong_as, [exercise] * 99, exercise.misconceptions) if stands_alone(text, exercise))
             for text, m in list(alone)[:1]:
                 yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
                            f"the misconception {m.name!r}", (exercise.name,), says=m.says, notebook=name)
@@ -242,6 +251,7 @@ def hostile(folder):
         torch.Tensor.__eq__ = lambda a, b: True"""))
     yield one("patched_check", "check says yes", degrees(f"return {WRONG}", """
         from course_utils import exercises
+from course_utils.exercises.source import takes_the_library
 from course_utils.grading import submission
         exercises.check = exercises.judge = lambda *args: "right"
         exercises.verdict.judge = exercises.verdict_on = exercises.check"""))

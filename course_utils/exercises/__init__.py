@@ -11,10 +11,13 @@ import difflib
 import functools
 import importlib
 import inspect
+import linecache
 import pkgutil
 import textwrap
 from collections.abc import Callable
 from typing import Any
+
+from torch import nn
 
 from . import card as _card
 from .card import Card
@@ -25,6 +28,9 @@ from .source import is_stub, takes_the_library
 
 TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other functions of the "
          "library may help.")
+MIXED_UP = {"function": "Your `{0}` is a class; expected a function: write it with def.",
+            "class": "Your `{0}` is a function; expected the class of the cell above, with its `__init__` as given."}
+NO_FORWARD = "Your `{0}` has no method `forward`, which is what the exercise asks for. Put it back as the cell above had it."
 _checked: dict[str, tuple[Callable, Verdict]] = {}  # the last one checked comes last
 
 
@@ -74,7 +80,7 @@ def check(function: Callable | None = None, /) -> Card:
 
 
 def yours(function: Callable, /) -> Callable:
-    """The student's function once its check has passed, else the library's, which a sentence says.
+    """The student's function or class once its check has passed, else the library's, which a sentence says.
 
     Where the student's raises later on, the library's takes over for that call.
     """
@@ -84,15 +90,33 @@ def yours(function: Callable, /) -> Callable:
         print(f"Your {exercise.name} has not passed its check yet; this is the library's.")
         return exercise.reference
 
-    @functools.wraps(function)
-    def with_fallback(*args, **options):
-        try:
-            return function(*args, **options)
-        except Exception as error:  # noqa: BLE001
-            print(f"Your {exercise.name} stopped with {type(error).__name__}: {error}. This is the library's.")
-            return exercise.reference(*args, **options)
+    if exercise.asks_for == "function":
+        return _with_fallback(function, exercise.reference, exercise.name)
 
-    return with_fallback
+    @functools.wraps(function, updated=())
+    def made(*args, **options):
+        layer, ours = function(*args, **options), exercise.reference(*args, **options)
+
+        def forward(*inputs, **more):
+            ours.load_state_dict(layer.state_dict())
+            return ours(*inputs, **more)
+
+        layer.forward = _with_fallback(layer.forward, forward, exercise.name)
+        return layer
+
+    return made
+
+
+def _with_fallback(theirs: Callable, ours: Callable, name: str) -> Callable:
+    @functools.wraps(theirs)
+    def called(*args, **options):
+        try:
+            return theirs(*args, **options)
+        except Exception as error:  # noqa: BLE001
+            print(f"Your {name} stopped with {type(error).__name__}: {error}. This is the library's.")
+            return ours(*args, **options)
+
+    return called
 
 
 def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict:
@@ -100,6 +124,8 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
     def early(state, text):
         return Verdict(exercise.name, state, 0, exercise.points, (Finding("hint", text),) if text else ())
 
+    if inspect.isclass(function) != (exercise.asks_for == "class"):
+        return early("wrong", MIXED_UP[exercise.asks_for].format(exercise.name))
     if function is exercise.reference:
         return early("not yours", f"Write your own `{exercise.name}` in the cell above and pass that one.")
     tree = _tree(function)
@@ -107,29 +133,44 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
         return early("not started", "")
     if tree and takes_the_library(tree, exercise.reference):
         return early("not yours", TAKEN.format(exercise.name))
+    asked = getattr(function, "forward", None) if exercise.asks_for == "class" else function
+    if asked in (None, nn.Module.forward):
+        return early("wrong", NO_FORWARD.format(exercise.name))
+    signature = inspect.signature(asked)
     try:
-        inspect.signature(function).bind(*exercise.parameters)
+        signature.bind(*["self"] * (exercise.asks_for == "class"), *exercise.inputs)
     except TypeError:
-        return early("wrong", f"Your `{exercise.name}{inspect.signature(function)}` cannot be called with "
-                              f"{len(exercise.parameters)} arguments; expected ({', '.join(exercise.parameters)}).")
+        return early("wrong", cannot_be_called(exercise, str(signature)))
     cases = exercise.cases(seed)
     return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
 
 
-def _tree(function: Callable) -> ast.FunctionDef | None:
-    """The function's syntax tree; None where the source is not at hand."""
+def cannot_be_called(exercise: Exercise, signature: str) -> str:
+    """What a student is told whose function, or ``forward``, does not take what it is called with."""
+    method, first = (".forward", ["self"]) if exercise.asks_for == "class" else ("", [])
+    return (f"Your `{exercise.name}{method}{signature}` cannot be called with {len(exercise.inputs)} arguments; expected "
+            f"({', '.join([*first, *exercise.inputs])}).")
+
+
+def _tree(function: Callable) -> ast.FunctionDef | ast.ClassDef | None:
+    """The syntax tree of a function or class; None where the source is not at hand."""
     try:
+        if inspect.isclass(function):  # inspect finds no source of a class in a notebook, and that of its methods
+            code = next(f.__code__ for f in vars(function).values() if inspect.isfunction(f))
+            tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+            return next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == function.__name__
+                         and node.lineno <= code.co_firstlineno <= node.end_lineno), None)
         return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
+    except (OSError, TypeError, SyntaxError, IndexError, StopIteration):
         return None
 
 
 def _cannot_check(given: Any) -> str | None:
     if isinstance(given, str):
         return f"check got the text {given!r}; expected the function itself: check({given}), without quotes."
-    if not inspect.isfunction(given):
+    if not (inspect.isfunction(given) or inspect.isclass(given)):
         return (f"check got a {type(given).__name__}; expected a function, such as check({next(iter(_declared()))}). "
-                "Pass the function, not what it returns.")
+                "Pass the function, or the class, not what it returns.")
     name = given.__name__
     if name in _declared():
         return None

@@ -71,8 +71,16 @@ def unchanged(before: Any, after: Any) -> bool:
     return before == after
 
 
+def drawn_parameters(reference: type, options: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+    """Normal numbers for each parameter of ``reference(**options)``, by its name; weights are scaled to keep sizes near 1."""
+    with torch.device("meta"):  # names and shapes alone; no number is drawn that the notebook would miss
+        shapes = {name: part.shape for name, part in reference(**options).state_dict().items()}
+    return {name: torch.randn(shape, generator=generator) * (max(shape[-1], 1) ** -0.5 if len(shape) > 1 else 1)
+            for name, shape in shapes.items()}
+
+
 class Case:
-    """One input: a label that completes "on ..." and the arguments, in the order of the reference's parameters."""
+    """One input: a label that completes "on ..." and the arguments, in the order of the exercise's parameters."""
 
     def __init__(self, label: str, *args: Any):
         self.label, self.args = label, args
@@ -296,6 +304,10 @@ class Exercise:
 
     ``draw(generator)`` yields cases, the simplest first; ``seconds`` is how long all calls together may take;
     ``parameters``, the names of what is passed, are if not given the reference's that have no default.
+
+    The reference may be a class of ``nn.Module`` whose ``__init__`` is given, and whose ``forward`` is asked for. Then
+    ``parameters`` are those of ``forward``, and in front of them a case has two arguments more: the options of ``__init__``,
+    and the numbers that go into the instance, by the names of its parameters (`drawn_parameters`).
     """
 
     reference: Callable
@@ -313,10 +325,22 @@ class Exercise:
     def name(self) -> str:
         return self.reference.__name__
 
+    @property
+    def asks_for(self) -> str:
+        return "class" if inspect.isclass(self.reference) else "function"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what the student's own function, or ``forward``, is called with."""
+        return self.parameters[2:] if self.asks_for == "class" else self.parameters
+
     def __post_init__(self):
         if not self.parameters:
-            parameters = inspect.signature(self.reference).parameters.values()
-            self.parameters = tuple(p.name for p in parameters if p.default is p.empty)
+            asked = self.reference.forward if self.asks_for == "class" else self.reference
+            parameters = inspect.signature(asked).parameters.values()
+            self.parameters = tuple(p.name for p in parameters if p.default is p.empty and p.name != "self")
+        if self.asks_for == "class":
+            self.parameters = "options", "parameters", *self.parameters
 
     def misconception(self, name: str, says: str, fits: Callable[..., bool] | None = None) -> Callable[[Callable], Callable]:
         """Decorator: the function below is wrong in the way that ``name`` names, and a student is told ``says``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import io
 import threading
 import time
@@ -12,13 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .declare import Case, Other, Outcome, unchanged
 
 
 class Stopped(BaseException):
     """Raised inside a call that took too long. No ``except Exception`` catches it."""
+
+
+class NotAsGiven(Exception):
+    """An instance that the numbers of a case do not fit: what is different about it."""
 
 
 # print() borrows sys.stdout without holding it: what a thread that could not be stopped prints to must stay alive.
@@ -59,17 +64,48 @@ def _message(error: BaseException) -> str:
 
 def _students_trace(error: BaseException) -> str:
     """The traceback from the student's own function on, without the frames that called it."""
-    lines = [line[:1000] for line in traceback.format_exception(type(error), error, error.__traceback__.tb_next)]
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename in (__file__, inspect.getfile(nn.Module)):
+        frames = frames.tb_next
+    lines = [line[:1000] for line in traceback.format_exception(type(error), error, frames)]
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
+
+
+def _called(function: Callable, args: list[Any]) -> Any:
+    """What a function returns; of a class, what ``forward`` of an instance made with these options and numbers does."""
+    if not inspect.isclass(function):
+        return function(*args)
+    options, parameters, *inputs = args
+    with torch.random.fork_rng(devices=[]):  # what __init__ draws would move every random number after the check
+        layer = function(**options)
+        if fault := _not_as_given(layer, parameters):
+            raise NotAsGiven(fault)
+        layer.load_state_dict(parameters, assign=True)  # in their precision
+        return layer(*inputs)
+
+
+def _not_as_given(layer: Any, parameters: dict[str, Tensor]) -> str | None:
+    """What distinguishes a student's instance from one whose ``__init__`` is as given; None where nothing does."""
+    if not isinstance(layer, nn.Module):
+        return f"a class that is no nn.Module: its first line is class {type(layer).__name__}(nn.Module)."
+    theirs = {name: tuple(part.shape) for name, part in layer.state_dict().items()}
+    faults = [f"{name} is missing" for name in parameters if name not in theirs]
+    faults += [f"{name} is one too many" for name in theirs if name not in parameters]
+    faults += [f"{name} has shape {theirs[name]}, not {tuple(part.shape)}" for name, part in parameters.items()
+               if name in theirs and theirs[name] != part.shape]
+    return faults and (f"other parameters than the exercise has: {'; '.join(faults)}. __init__ is given: put it back as it was, "
+                       "and write forward alone.") or None
 
 
 def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
     """What one call did. What it prints has to go to ``printed``."""
     args, before = case.fresh_args(), printed.length
     try:
-        value = _plain(function(*args))
+        value = _plain(_called(function, args))
     except Stopped:
         raise
+    except NotAsGiven as fault:
+        return Outcome(error=str(fault), printed=printed.length - before)
     except BaseException as error:  # noqa: BLE001  a student's exit() must not end the notebook
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise  # from the keyboard, while the course's own function ran

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 
 def is_stub(tree: ast.AST) -> bool:
-    """Whether it is a function whose body is still a docstring, perhaps, and ``...``."""
+    """Whether it is a function whose body is still a docstring, perhaps, and ``...``, or a class with such a method."""
+    if isinstance(tree, ast.ClassDef):
+        return any(map(is_stub, tree.body))
     if not isinstance(tree, ast.FunctionDef):
         return False
     constants = [s.value.value for s in tree.body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]

@@ -51,11 +51,11 @@ class _Answers:
         if outcome.late:
             return "no answer came in time."
         if outcome.error:
-            return f"your function stopped with {outcome.error}"
+            return f"your {self.exercise.asks_for} stopped with {outcome.error}"
         if outcome.value is None:
-            return "your function returned None. Is there a return, there and in the functions that it calls?"
+            return f"your {self.exercise.asks_for} returned None. Is there a return, there and in the functions that it calls?"
         if outcome.changed:
-            return f"your function changed its input {' and '.join(outcome.changed)}; work on a copy."
+            return f"your {self.exercise.asks_for} changed its input {' and '.join(outcome.changed)}; work on a copy."
         try:
             return self.exercise.same.difference(outcome.value, self.expected[i].value)
         except Exception as error:  # noqa: BLE001  an answer of any form may come in

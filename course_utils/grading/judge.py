@@ -305,7 +305,7 @@ def recognise(content: bytes) -> tuple[str, submission.Submission]:
     text = "".join(read.broken.values())
     found: dict[str, int] = {}
     for name, exercise in every.items():
-        here = bool(read.defined(name)) or f"def {name}(" in text
+        here = bool(read.defined(name) or re.search(rf"\b(def|class) {name}[(:]", text))
         found[exercise.notebook] = found.get(exercise.notebook, 0) + here
     best = max(found, key=found.get)
     if not found[best]:
@@ -325,7 +325,7 @@ def grade(content: bytes, servers: Forked | Spawned, secret: str, seconds: float
     statements = read.needed(tried)
     lost = [name for s in statements if s.name == submission.IMPORT for name in s.binds]
     notes = [*read.notes, *(f"`{name}` is written {len(twice)} times; the last one counts." for name in tried
-                            if len(twice := [s for s in read.answers(name) if isinstance(s.tree, ast.FunctionDef)]) > 1)]
+                            if len(twice := [s for s in read.answers(name) if isinstance(s.tree, ast.FunctionDef | ast.ClassDef)]) > 1)]
     if lost:
         notes.append(f"No line imports {', '.join(sorted(lost))}. The usual one was put in, and that cost nothing.")
     player = Player(servers, statements, seconds)
@@ -354,7 +354,7 @@ def _verdict(exercise: Exercise, read: submission.Submission, player: Player, ro
 
     answers = read.answers(exercise.name)
     if not answers:
-        broken = [why for why in read.broken.values() if re.search(rf"^[ \t]*def {exercise.name}\b", why, re.MULTILINE)]
+        broken = [why for why in read.broken.values() if re.search(rf"^[ \t]*(def|class) {exercise.name}\b", why, re.MULTILINE)]
         return early("wrong", *(Finding("wrong", why.split("\n")[0]) for why in broken)) if broken else early("not started")
     if takes_the_library(answers[-1].tree, exercise.reference):
         return early("not yours", Finding("hint", exercises.TAKEN.format(exercise.name)))
@@ -398,8 +398,15 @@ def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
 
 def _cannot_be_called(tree: ast.stmt, exercise: Exercise) -> str | None:
     """Whether its signature takes the arguments: asked of a function of that signature without a body."""
-    if not isinstance(tree, ast.FunctionDef):
+    if not isinstance(tree, ast.FunctionDef | ast.ClassDef):
         return None
+    if isinstance(tree, ast.ClassDef) != (exercise.asks_for == "class"):
+        return exercises.MIXED_UP[exercise.asks_for].format(exercise.name)
+    first = ["self"] if isinstance(tree, ast.ClassDef) else []
+    if first:
+        tree = next((node for node in reversed(tree.body) if isinstance(node, ast.FunctionDef) and node.name == "forward"), None)
+        if tree is None:
+            return None  # perhaps it is inherited
     arguments = ast.parse(f"def f({ast.unparse(tree.args)}): ...").body[0].args
     for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]:
         if argument:
@@ -409,10 +416,9 @@ def _cannot_be_called(tree: ast.stmt, exercise: Exercise) -> str | None:
     space: dict[str, Any] = {}
     try:
         exec(f"def f({ast.unparse(arguments)}): ...", {}, space)  # names and commas alone
-        inspect.signature(space["f"]).bind(*exercise.parameters)
+        inspect.signature(space["f"]).bind(*first, *exercise.inputs)
     except TypeError:
-        return (f"Your `{exercise.name}({ast.unparse(tree.args)})` cannot be called with {len(exercise.parameters)} arguments; "
-                f"expected ({', '.join(exercise.parameters)}).")
+        return exercises.cannot_be_called(exercise, f"({ast.unparse(tree.args)})")
     except SyntaxError:
         pass  # a name twice, or one that cannot be assigned to: Python says so when it is run
     return None

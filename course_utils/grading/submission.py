@@ -149,7 +149,7 @@ def read(content: bytes, exercises: Iterable[str]) -> Submission:
             made.broken[name] = (f"{name} is no valid Python: {problem.msg}, in its line {problem.lineno}"
                                  f"{f', `{where}`' if where else ''}\n{text[:LONGEST]}")
     for name, text in others:  # a cell that was made text by accident
-        for exercise in set(re.findall(r"^def (\w+)", text, re.MULTILINE)).intersection(exercises) if left > 0 else ():
+        for exercise in set(re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE)).intersection(exercises) if left > 0 else ():
             if not made.answers(exercise):
                 try:
                     made.statements += [s for s in statements(text, name) if exercise in s.binds]
