@@ -135,7 +135,7 @@ def test_the_reduced_level_is_never_taken_by_itself(monkeypatch):
 # What is sent --------------------------------------------------------------------------------------------------------
 
 VALUES = [None, True, 3, 1.5, float("nan"), "text", (1, [2.0, {"a": torch.arange(3)}]), torch.zeros(0, 3), torch.tensor(2.0),
-          torch.tensor([True, False]), torch.randn(2, 3, dtype=torch.float64).T, torch.tensor([1 + 2j]), torch.tensor([1.0]).bfloat16(),
+          torch.tensor([True, False]), torch.arange(6).double().reshape(2, 3).T, torch.tensor([1 + 2j]), torch.tensor([1.0]).bfloat16(),
           Seed(5), Named("systems.mystery.centroid"), Other("ndarray"), torch.ones(2, requires_grad=True)]
 
 
