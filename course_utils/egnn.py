@@ -10,7 +10,7 @@
     v != u                every other node of u's graph, neighbour or not: `neighbors.all_pairs`
 
 `egnn_features` and `egnn_coordinates` are the two lines of the slide, `EGNNLayer` is both with perceptrons for psi_f, psi_c
-and phi. Sources: Bronstein et al., "Geometric deep learning" (2021), chapter 5; Satorras, Hoogeboom and Welling, "E(n)
+and phi. `with_constant` puts in the paper's C, which the slide does not have. Sources: Bronstein et al., "Geometric deep learning" (2021), chapter 5; Satorras, Hoogeboom and Welling, "E(n)
 equivariant graph neural networks" (2021), equations 3 to 7: "the paper" below.
 """
 
@@ -47,6 +47,21 @@ def egnn_coordinates(h: Tensor, x: Tensor, psi_c: Callable, batch: Tensor | None
     v, u = pairs = all_pairs(len(x), batch)
     f = h
     return x + aggregate((x[u] - x[v]) * psi_c(f[u], f[v], squared_distances(x, pairs)), u, len(x))
+
+
+def with_constant(x: Tensor, x_new: Tensor, batch: Tensor | None = None) -> Tensor:
+    """What the second line moved, times the paper's C: x and x_new = x' (num_nodes, 3) -> x + C (x' - x).
+
+    C = 1 / (n - 1), n the number of nodes of u's own graph: the sum over v != u becomes a mean. A node that is alone stays.
+    Source: Satorras, Hoogeboom and Welling (2021), below equation 6.
+    """
+    return x + (x_new - x) / _others(x, batch)
+
+
+def _others(x: Tensor, batch: Tensor | None) -> Tensor:
+    """n - 1 for each node, or 1 where it is alone: (num_nodes, 1)."""
+    n = torch.full((len(x),), len(x)) if batch is None else torch.bincount(batch)[batch]
+    return (n - 1).clamp(min=1)[:, None]
 
 
 def squared_distances(x: Tensor, edge_index: Tensor) -> Tensor:
@@ -113,8 +128,7 @@ class EGNNLayer(nn.Module):
         c = self.psi_c(m) if self.from_messages else self.psi_c(f, pairs, e_c)
         shift = aggregate(displacements(x, pairs) * c, pairs[1], n)
         if self.normalize:
-            size = torch.full((n,), n) if batch is None else torch.bincount(batch)[batch]
-            shift = shift / (size - 1).clamp(min=1)[:, None]
+            shift = shift / _others(x, batch)
         f_new = f + f_new if self.residual else f_new
         if self.phi_v is None:
             return f_new, x + shift

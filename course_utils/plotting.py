@@ -593,3 +593,112 @@ def framed(x: Tensor, alt: str, *, arrows: Sequence[Tensor] = (), before: Sequen
     return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {width + head}" role="img" '
                    f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
                    f'fill="currentColor">{heading}<g transform="translate(0 {head})">{"".join(drawn)}</g></svg>', alt)
+
+
+def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start: Tensor | None = None,
+              guess: Tensor | None = None, title: str = "", reach: float | None = None, width: int = 290) -> Picture:
+    """Charged particles x (n, 3) with charges q (n,), seen along z; the lines cross at the origin.
+
+    ``v`` (n, 3) are velocities, arrows as long as the way in two units of time; from ``start`` (n, 3) a dashed line leads to x,
+    and at ``guess`` (n, 3) stands a cross. ``reach`` is how far from the origin the picture goes. Written by hand.
+    """
+    half = width / 2
+    shown = [part for part in (x, start, guess, None if v is None else x + 2 * v) if part is not None]
+    unit = (half - 14) / (reach or max(float(part[:, :2].abs().max()) for part in shown))
+
+    def at(row):
+        return half + unit * float(row[0]), half - unit * float(row[1])
+
+    drawn = [f'<path d="M0 {half}H{width}M{half} 0V{width}" stroke="{GREY}" stroke-opacity=".5"/>']
+    for i in x[:, 2].argsort().tolist():
+        (px, py), colour = at(x[i]), COLOURS[0 if q[i] > 0 else 1]
+        if start is not None:
+            sx, sy = at(start[i])
+            drawn.append(f'<path d="M{sx:.1f} {sy:.1f}L{px:.1f} {py:.1f}" {_DASHED}/><circle cx="{sx:.1f}" cy="{sy:.1f}" r="4" '
+                         f'fill="{GREY}"/>')
+        if v is not None:
+            ex, ey = at(x[i] + 2 * v[i])
+            length = max(((ex - px) ** 2 + (ey - py) ** 2) ** 0.5, 1e-9)
+            dx, dy = (ex - px) / length, (ey - py) / length
+            bx, by = ex - 8 * dx, ey - 8 * dy
+            drawn.append(f'<path d="M{px:.1f} {py:.1f}L{bx:.1f} {by:.1f}M{ex:.1f} {ey:.1f}L{bx - 5 * dy:.1f} {by + 5 * dx:.1f}'
+                         f'L{bx + 5 * dy:.1f} {by - 5 * dx:.1f}Z" fill="currentColor" stroke="currentColor" stroke-width="2.5"/>')
+        drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" fill="{colour}" stroke="currentColor"/><text x="{px:.1f}" '
+                     f'y="{py + 6:.1f}" text-anchor="middle" font-size="18" font-weight="bold" fill="black">'
+                     f'{"+" if q[i] > 0 else "−"}</text>')
+    for row in () if guess is None else guess:
+        px, py = at(row)
+        drawn.append(f'<path d="M{px - 8:.1f} {py - 8:.1f}l16 16M{px - 8:.1f} {py + 8:.1f}l16 -16" stroke="{COLOURS[2]}" '
+                     'stroke-width="4"/>')
+    return _square("".join(drawn), alt, title, width)
+
+
+def trails(steps: Sequence[Tensor], alt: str, *, title: str = "", reach: float, width: int = 290) -> Picture:
+    """Points, (n, 3) at each of several steps, seen along z: where they are last, and a line from where they were first.
+
+    What leaves the square from -reach to reach is drawn to its rim. Written by hand: a slider redraws it at every step.
+    """
+    half = width / 2
+    unit = half / reach
+    drawn = [f'<rect x="1" y="1" width="{width - 2}" height="{width - 2}" fill="none" stroke="{GREY}"/>']
+    for way in torch.stack(list(steps), dim=1)[..., :2].double().tolist():
+        px, py = way[0]
+        path, inside = [(px, py)], True
+        for nx, ny in way[1:]:
+            t = min([1.0, *((reach * (1 if n > p else -1) - p) / (n - p) for p, n in ((px, nx), (py, ny)) if abs(n) > reach)])
+            px, py = px + t * (nx - px), py + t * (ny - py)
+            path.append((px, py))
+            if t < 1:
+                inside = False
+                break
+        line = "L".join(f"{half + unit * a:.1f} {half - unit * b:.1f}" for a, b in path)
+        drawn.append(f'<path d="M{line}" fill="none" stroke="{GREY}" stroke-width="1.2"/>')
+        if inside:
+            drawn.append(f'<circle cx="{half + unit * px:.1f}" cy="{half - unit * py:.1f}" r="5" fill="{COLOURS[0]}" '
+                         'stroke="currentColor"/>')
+    return _square("".join(drawn), alt, title, width)
+
+
+def _square(drawn: str, alt: str, title: str, width: int) -> Picture:
+    """What was drawn on a square of that width, under its title."""
+    head = 30 if title else 0
+    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {width + head}" role="img" '
+                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
+                   f'fill="currentColor">{heading}<g transform="translate(0 {head})">{drawn}</g></svg>', alt)
+
+
+def nbody(just_run: float, seen: int, others: Mapping[str, float], forms: Mapping[str, str]) -> Picture:
+    """The N-body task (`systems.nbody`): error against the number of trajectories seen in training, on two logarithmic axes.
+
+    ``just_run`` is the error of an EGNN after ``seen`` trajectories, a large mark; ``others`` are errors to compare it with,
+    lines across. ``forms`` names the recorded runs that are drawn, by how their keys begin: median and range of all seeds.
+    """
+    record = recorded.load("nbody")
+    runs, per_epoch = record["runs"], 3000
+    curves = {}
+    for name, begin in forms.items():
+        seeds = [run["curve"] for key, run in runs.items() if re.fullmatch(rf"{re.escape(begin)}seed \d", key)]
+        curves[name] = (np.array([epoch for epoch, _ in seeds[0]]) * per_epoch,
+                        np.array([[value for _, value in curve] for curve in seeds]).T, len(seeds))
+
+    def draw(ax):
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for k, (name, (x, y, _)) in enumerate(curves.items()):
+            ax.plot(x, np.median(y, 1), ls=DASHES[k], color=COLOURS[k])
+            ax.fill_between(x, y.min(1), y.max(1), color=COLOURS[k], alpha=0.2, lw=0)
+        for name, value in others.items():
+            ax.axhline(value, color=GREY, ls=":")
+            ax.text(seen / 2, value * 1.06, name, va="bottom")
+        ax.plot([seen], [just_run], "o", markersize=13, color=COLOURS[0], markeredgecolor=_INK, markeredgewidth=2, zorder=3)
+        ax.annotate("just run", (seen, just_run), (0, -22), textcoords="offset points", ha="center", weight="bold")
+        _name_ends(ax, x[-1], {name: (np.median(y[-1]), COLOURS[k]) for k, (name, (_, y, _)) in enumerate(curves.items())})
+        ax.set(xlabel="trajectories seen in training", ylabel="mean squared error", xlim=(seen / 2.2, x[-1] * 1.05),
+               title=f"lines: recorded, median and range of {curves[next(iter(curves))][2]} seeds; mark: just run")
+        ax.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
+        ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+
+    alt = (f"Just run, an EGNN after {seen:,} trajectories: {just_run:.4f}. " + "; ".join(f"{k}: {v:.3f}" for k, v in others.items())
+           + ". Recorded medians at the end: " + "; ".join(f"{k} {np.median(y[-1]):.4f}" for k, (_, y, _) in curves.items()) + ".")
+    return picture(draw, alt, width=8.6, height=4.6)

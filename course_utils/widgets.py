@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from . import fly, frames, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
+from . import egnn, fly, frames, graph_networks, graphs, message_passing, neighbors, plotting, symmetry
 from .graph_view import GraphView, KeepKeys
 
 
@@ -426,3 +426,51 @@ _VIEW = symmetry.rotation_about(torch.tensor([1.0, -0.8, 0.3], dtype=torch.float
 
 def _power(size: float) -> str:
     return f"{size:.0e}".replace("e-0", "e-")
+
+
+def exploding(psi: float = 0.1) -> ipywidgets.VBox:
+    """A cloud after some rounds of the EGNN's second line with psi_c = psi: one slider for its particles, one for the rounds."""
+    particles, rounds = slider("number of particles", 2, 100, 5), slider("rounds", 0, 6, 4)
+    particles.layout.width = "480px"
+    shown = ipywidgets.HTML()
+
+    def update(change=None):
+        picture, table = exploded(particles.value, rounds.value, psi)
+        shown.value = picture.html + table
+
+    for control in (particles, rounds):
+        control.observe(update, "value")
+    update()
+    return ipywidgets.VBox([ipywidgets.HBox([particles, rounds], layout={"flex_flow": "row wrap"}), shown, KeepKeys()])
+
+
+def spreads(n: int, rounds: int, psi: float, C: bool, seed: int = 0) -> tuple[list[Tensor], list[float]]:
+    """A normal cloud of n particles before and after each round of `egnn.egnn_coordinates` with psi_c = psi, with the constant or
+    without: the clouds (n, 3), and their spread, relative to the first."""
+    x = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    clouds, h = [x - x.mean(0)], x[:, :0]
+    for _ in range(rounds):
+        x = clouds[-1]
+        x_new = egnn.egnn_coordinates(h, x, lambda f_u, f_v, d2: torch.full_like(d2, psi))
+        clouds.append(egnn.with_constant(x, x_new) if C else x_new)
+    return clouds, [(x.std() / clouds[0].std()).item() for x in clouds]
+
+
+def exploded(n: int, rounds: int, psi: float = 0.1) -> tuple[plotting.Picture, str]:
+    """One picture of `exploding`, and the spread round by round as an HTML table."""
+    pictures, rows = [], ""
+    for name, C in (("as on the slide", False), ("with C", True)):
+        clouds, sizes = spreads(n, rounds, psi, C)
+        left = int((clouds[-1][:, :2].abs() <= 4).all(1).sum())
+        alt = f"{name}: after {rounds} rounds {left} of {n} particles are in sight, and the cloud is {_times(sizes[-1])} as wide."
+        pictures.append(plotting.trails(clouds, alt, title=f"{name}: {left} of {n} in sight", reach=4))
+        rows += (f'<tr><th scope="row" style="text-align:left;padding-right:1em">{name}</th>'
+                 + "".join(f'<td style="text-align:right;padding-left:1em">{_times(size)}</td>' for size in sizes) + "</tr>")
+    head = "".join(f'<th scope="col" style="text-align:right;padding-left:1em">{k}</th>' for k in range(rounds + 1))
+    return plotting.row(*pictures), (
+        f'<div role="status"><table style="font-size:18px;line-height:1.6;border:0"><tr><th style="text-align:left">width after round'
+        f"</th>{head}</tr>{rows}</table></div>")
+
+
+def _times(size: float) -> str:
+    return f"{size:,.2f}" if size < 100 else f"{size:,.0f}"

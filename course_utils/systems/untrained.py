@@ -1,7 +1,8 @@
-"""A network with random weights on the coordinates of a cloud x (n, 3), one function for each kind of answer.
+"""Networks with random weights. First one on the coordinates of a cloud x (n, 3), with a function for each kind of answer.
 
 Nothing about it is symmetric but that the points may be renumbered: whatever turns along, behind one of the constructions of
-`frames`, does so because of the construction. Smooth, so that every jump is the construction's as well. Any floating dtype.
+`frames`, does so because of the construction. Smooth, so that every jump is the construction's as well. Then psi_f, psi_c and phi of an EGNN (`egnn`), for features of any width.
+Any floating dtype.
 """
 
 from __future__ import annotations
@@ -47,3 +48,25 @@ def site(x: Tensor) -> Tensor:
 def stress(x: Tensor) -> Tensor:
     """A tensor: (3, 3)."""
     return _hidden(x, 5, 9).mean(0).view(3, 3)
+
+
+def _layer(columns: Tensor, numbers: int) -> Tensor:
+    """A smooth layer whose weights depend on how many columns come in and go out: (rows, numbers)."""
+    d = columns.shape[1]
+    W = torch.randn(numbers, d, generator=torch.Generator().manual_seed(100 * d + numbers), dtype=torch.float64) / d**0.5
+    return torch.tanh(columns @ W.T.to(columns.dtype) + 0.2)
+
+
+def psi_f(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
+    """Messages from f_u, f_v (num_edges, d) and squared distances (num_edges, 1): (num_edges, 5)."""
+    return _layer(torch.cat([f_u, f_v, d2 / 4], dim=1), 5)
+
+
+def psi_c(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
+    """The factor of x_u - x_v, from what `psi_f` takes: (num_edges, 1)."""
+    return _layer(torch.cat([f_u, f_v, d2 / 4], dim=1), 1)
+
+
+def phi(f: Tensor, m: Tensor) -> Tensor:
+    """New features from the old (num_nodes, d) and the sums of messages (num_nodes, d_m): (num_nodes, 4)."""
+    return _layer(torch.cat([f, m], dim=1), 4)

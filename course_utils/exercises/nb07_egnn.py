@@ -1,0 +1,583 @@
+"""Notebook 7: the two lines of the slide, the paper's constant C, and both lines as a layer."""
+
+from __future__ import annotations
+
+import torch
+
+from .. import egnn, neighbors, symmetry
+from ..message_passing import aggregate
+from .declare import Case, Close, Exercise, Named, Property
+from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled
+
+NOTEBOOK = "07_egnn"
+PSI_F, PSI_C, PHI = (Named(f"systems.untrained.{name}") for name in ("psi_f", "psi_c", "phi"))
+
+
+def _motion(k, n):
+    """A rotation, or for odd n a reflection, and a shift: what the k-th property does to a cloud of n points."""
+    generator = torch.Generator().manual_seed(10 * n + k)
+    draw = symmetry.random_reflection if n % 2 else symmetry.random_rotation
+    return draw((), generator), normal(3, generator=generator)
+
+
+def _moved(x, k=0):
+    R, b = _motion(k, len(x))
+    return x @ R.to(x.dtype).T + b.to(x.dtype)
+
+
+def _cloud(n, generator):
+    """Generic points, off the origin."""
+    return normal(n, 3, generator=generator) + torch.tensor([1.0, -0.5, 0.7])
+
+
+def _same(case, value, again, other):
+    return None if Close(1e-3, 1e-4).difference(other, value) is None else "the answer changed."
+
+
+def _rows_follow(case, value, again, other):
+    if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(case.args[0]):
+        return "the answer does not have one row for each node."
+    same = Close(1e-3, 1e-4).difference(other, value[shuffled(len(value))]) is None
+    return None if same else "the rows did not follow their nodes."
+
+
+def _turned_along(case, value, again, other):
+    return None if Close(1e-3, 1e-4).difference(other, _moved(value)) is None else "x' did not move along with x."
+
+
+# ---------------------------------------------------------------------------------------------------- egnn_features
+
+
+def _graphs(generator):
+    """Labels, edges and sizes, the simplest first."""
+    yield "a directed path of three nodes", PATH, 3
+    yield "one node without edges", NO_EDGES, 1
+    yield "a path of three and two isolated nodes", PATH, 5
+    for num_nodes, num_edges in ((6, 13), (8, 29)):
+        yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
+
+
+def _features(generator):
+    for (label, edge_index, n), d in zip(_graphs(generator), (2, 3, 4, 2, 5)):
+        yield Case(label, normal(n, d, generator=generator), _cloud(n, generator), edge_index, PSI_F, PHI)
+    x = _cloud(4, generator)
+    x[1] = x[0]
+    yield Case("four nodes, two of them in one place", normal(4, 3, generator=generator), x,
+               directed_edges(4, 9, generator), PSI_F, PHI)
+    yield Case("a directed graph of 7 nodes in double precision", normal(7, 2, generator=generator).double(),
+               _cloud(7, generator).double(), directed_edges(7, 20, generator), PSI_F, PHI)
+
+
+def _renumbered_graph(case):
+    h, x, edge_index, *rest = case.args
+    p = shuffled(len(h))
+    return Case(f"{case.label}, renumbered", h[p], x[p], torch.argsort(p)[edge_index], *rest)
+
+
+def _moved_graph(case):
+    h, x, *rest = case.args
+    return Case(f"{case.label}, moved", h, _moved(x), *rest)
+
+
+egnn_features = Exercise(egnn.egnn_features, NOTEBOOK, 2, _features, properties=(
+    Property("renumbering the nodes renumbers the answer", _rows_follow, _renumbered_graph),
+    Property("turning, mirroring and shifting the points changes nothing", _same, _moved_graph),
+))
+
+
+def _line_one(h, x, edge_index, psi_f, phi, of_edge=None, read="uv", at="u", reduce="sum"):
+    """The first line in parts, any of which a misconception replaces: what psi_f reads in place of d^2, whose
+    features, and where messages go."""
+    v, u = edge_index
+    ends = {"u": u, "v": v}
+    d2 = egnn.squared_distances(x, edge_index) if of_edge is None else of_edge(x[u], x[v])
+    m = psi_f(h[ends[read[0]]], h[ends[read[1]]], d2)
+    return phi(h, aggregate(m, ends[at], len(h), reduce))
+
+
+@egnn_features.misconception("the distance is not squared", "Your psi_f reads the distance, the slide's its square. "
+                             "Besides, what is the derivative of a root where two points coincide?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).norm(dim=1, keepdim=True))
+
+
+@egnn_features.misconception("f_u and f_v exchanged", "psi_f gets the two ends of an edge in the wrong order. The "
+                             "slide names the receiver u first: is that row 0 or row 1 of edge_index?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, read="vu")
+
+
+@egnn_features.misconception("back to the sender", "The messages are right, and are added at the wrong end of their "
+                             "edges. On the path 0 -> 1 -> 2, which node hears of nobody?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, at="v")
+
+
+@egnn_features.misconception("against the arrow", "Your messages travel against their edges. N(u) holds the sources "
+                             "of the edges that arrive at u. Which row of edge_index are they in?")
+def _(h, x, edge_index, psi_f, phi):
+    return egnn.egnn_features(h, x, edge_index.flip(0), psi_f, phi)
+
+
+@egnn_features.misconception("all pairs", "Every node hears of every other one. The sum of the first line runs over "
+                             "N(u) alone: which argument says who that is?")
+def _(h, x, edge_index, psi_f, phi):
+    return egnn.egnn_features(h, x, neighbors.all_pairs(len(h)), psi_f, phi)
+
+
+@egnn_features.misconception("a mean", "You took the mean of the messages. The aggregation is handed to phi as a "
+                             "sum here, and the paper adds, too: a node can then count its neighbours.")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, reduce="mean")
+
+
+@egnn_features.misconception("the largest message", "Your aggregation keeps the largest entry of the messages. What "
+                             "does the exercise ask you to do with them?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, reduce="max")
+
+
+@egnn_features.misconception("phi before the sum", "You let phi see each message by itself, and added up what it "
+                             "said. In which order do phi and the large plus sign stand on the slide?")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    return aggregate(phi(h[u], psi_f(h[u], h[v], egnn.squared_distances(x, edge_index))), u, len(h))
+
+
+@egnn_features.misconception("without phi", "Your answer is the sum of the messages. What does phi make of it, and "
+                             "what else does it read?")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    return aggregate(psi_f(h[u], h[v], egnn.squared_distances(x, edge_index)), u, len(h))
+
+
+@egnn_features.misconception("no message arrives", "phi sees zeros in place of the messages. If you used index_add: "
+                             "does it change the tensor before the dot, or return another one?")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    m = psi_f(h[u], h[v], egnn.squared_distances(x, edge_index))
+    return phi(h, m.new_zeros(len(h), m.shape[1]))
+
+
+@egnn_features.misconception("one message is left", "Each inbox keeps one message and loses the others. M[u] += m "
+                             "with a node several times in u adds only once for it. Which operation accumulates?")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    m = psi_f(h[u], h[v], egnn.squared_distances(x, edge_index))
+    M = m.new_zeros(len(h), m.shape[1])
+    for e, node in enumerate(u.tolist()):
+        M[node] = m[e]
+    return phi(h, M)
+
+
+@egnn_features.misconception("a node is its own neighbour", "Each node also sends a message to itself, from "
+                             "distance 0. N(u) does not hold u: what f_u is, phi is told anyway.")
+def _(h, x, edge_index, psi_f, phi):
+    loops = torch.arange(len(h)).repeat(2, 1)
+    return egnn.egnn_features(h, x, torch.cat([edge_index, loops], 1), psi_f, phi)
+
+
+@egnn_features.misconception("the sum is squared", "You added the three coordinates of x_u - x_v and squared the "
+                             "sum. Turned, the points then give another number. Which comes first in the square of "
+                             "a length?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).sum(1, keepdim=True).square())
+
+
+@egnn_features.misconception("a mean over x, y, z", "What your psi_f reads is a third of the squared distance: a "
+                             "mean over the three axes in place of a sum.")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).square().mean(1, keepdim=True))
+
+
+@egnn_features.misconception("the difference of two lengths", "Your psi_f reads how far each point is from the "
+                             "origin. Shift all the points: should it notice? The slide takes the difference first, "
+                             "and then the length.")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi,
+                     lambda a, b: (a.norm(dim=1, keepdim=True) - b.norm(dim=1, keepdim=True)).square())
+
+
+@egnn_features.misconception("f and its change", "You added f_u to what phi returns. Many codes do; on the slide f' "
+                             "is phi(...) alone.")
+def _(h, x, edge_index, psi_f, phi):
+    new = egnn.egnn_features(h, x, edge_index, psi_f, phi)
+    d = min(h.shape[1], new.shape[1])  # such codes have one width for both
+    return torch.cat([new[:, :d] + h[:, :d], new[:, d:]], dim=1)
+
+
+@egnn_features.right
+def _(h, x, edge_index, psi_f, phi):
+    """Node by node."""
+    M = []
+    for u in range(len(h)):
+        inbox = torch.zeros(1, 5, dtype=h.dtype)
+        for v in edge_index[0, edge_index[1] == u].tolist():
+            d2 = ((x[u] - x[v]) ** 2).sum()
+            inbox = inbox + psi_f(h[u:u + 1], h[v:v + 1], d2.reshape(1, 1))
+        M.append(inbox)
+    return phi(h, torch.cat(M))
+
+
+@egnn_features.right
+def _(h, x, edge_index, psi_f, phi):
+    """With index_add, in double precision."""
+    h, x = h.double(), x.double()
+    v, u = edge_index
+    d = x.index_select(0, u) - x.index_select(0, v)
+    m = psi_f(h[u], h[v], (d * d).sum(-1)[:, None])
+    return phi(h, torch.zeros(len(h), m.shape[-1], dtype=m.dtype).index_add_(0, u, m))
+
+
+@egnn_features.right
+def _(h, x, edge_index, psi_f, phi):
+    """With a matrix of zeros and ones, and squares from products."""
+    v, u = edge_index
+    G = x.double() @ x.double().T
+    d2 = (G[u, u] + G[v, v] - 2 * G[u, v])[:, None].to(x.dtype)
+    arrives = (torch.arange(len(h))[:, None] == u).to(h.dtype)
+    return phi(h, arrives @ psi_f(h[u], h[v], d2))
+
+
+# ------------------------------------------------------------------------------------------------- egnn_coordinates
+
+
+def _batch(*sizes):
+    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+
+
+def _coordinates(generator):
+    def case(label, d, *sizes, dtype=torch.float32):
+        n = sum(sizes)
+        h, x = normal(n, d, generator=generator), _cloud(n, generator)
+        return Case(label, h.to(dtype), x.to(dtype), PSI_C, _batch(*sizes))
+
+    yield case("two particles", 2, 2)
+    yield case("one particle alone", 3, 1)
+    yield case("a cloud of 5 particles", 4, 5)
+    yield case("two clouds, of 3 and 4 particles", 2, 3, 4)
+    yield case("three clouds, of 2, 1 and 6 particles", 3, 2, 1, 6)
+    cloud = case("four particles, two of them in one place", 2, 4)
+    cloud.args[1][2] = cloud.args[1][1]
+    yield cloud
+    yield case("a cloud of 8 particles in double precision", 5, 8, dtype=torch.float64)
+
+
+def _renumbered_cloud(case):
+    """Within each cloud, since graphs of a batch stand one after the other."""
+    h, x, psi_c, batch = case.args
+    p = _order(batch)
+    return Case(f"{case.label}, renumbered", h[p], x[p], psi_c, batch)
+
+
+def _order(batch):
+    return torch.cat([(batch == k).nonzero()[:, 0].roll(1) for k in range(int(batch.max()) + 1)])
+
+
+def _particles_follow(case, value, again, other):
+    same = Close(1e-3, 1e-4).difference(other, value[_order(case.args[-1])]) is None
+    return None if same else "the rows did not follow their particles."
+
+
+def _moved_cloud(case):
+    h, x, *rest = case.args
+    return Case(f"{case.label}, moved", h, _moved(x), *rest)
+
+
+egnn_coordinates = Exercise(egnn.egnn_coordinates, NOTEBOOK, 3, _coordinates, properties=(
+    Property("renumbering the particles renumbers the answer", _particles_follow, _renumbered_cloud),
+    Property("x' turns, mirrors and shifts with x", _turned_along, _moved_cloud),
+), parameters=("h", "x", "psi_c", "batch"))
+
+
+def _line_two(h, x, psi_c, batch, towards=lambda x, u, v: x[u] - x[v], read="uv", at="u", d2=None, pairs=None):
+    """The second line in parts, any of which a misconception replaces: what is multiplied by psi_c, whose features it
+    reads, and who is moved by it."""
+    pairs = neighbors.all_pairs(len(x), batch) if pairs is None else pairs
+    v, u = pairs
+    ends = {"u": u, "v": v}
+    d2 = egnn.squared_distances(x, pairs) if d2 is None else d2(x[u], x[v])
+    return x + aggregate(towards(x, u, v) * psi_c(h[ends[read[0]]], h[ends[read[1]]], d2), ends[at], len(x))
+
+
+@egnn_coordinates.misconception("x_v - x_u", "Your particles move the other way: where psi_c is positive, they "
+                                "should be pushed apart. From where to where does x_u - x_v point? No equivariance "
+                                "test can see this.")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, lambda x, u, v: x[v] - x[u])
+
+
+@egnn_coordinates.misconception("without x_u", "Your answer is the sum alone: how far each particle moves, not "
+                                "where it arrives. Shift all particles, and it stays: is it a position?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch) - x
+
+
+@egnn_coordinates.misconception("f_u and f_v exchanged", "psi_c gets the features in the wrong order. Whose come "
+                                "first on the slide, those of the particle that moves or of the other one?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, read="vu")
+
+
+@egnn_coordinates.misconception("the batch is ignored", "Particles of one cloud move those of another. Several "
+                                "clouds come in one batch, and know nothing of each other: which pairs are there?")
+def _(h, x, psi_c, batch):
+    return egnn.egnn_coordinates(h, x, psi_c)
+
+
+@egnn_coordinates.misconception("divided by n - 1", "Your sums are divided by the number of other particles. That "
+                                "constant stands in the paper and not on the slide: it is the next exercise.")
+def _(h, x, psi_c, batch):
+    return egnn.with_constant(x, egnn.egnn_coordinates(h, x, psi_c, batch), batch)
+
+
+@egnn_coordinates.misconception("divided by n", "Your sums are divided by the number of particles. The slide has a "
+                                "sum here, and no constant.")
+def _(h, x, psi_c, batch):
+    return x + (egnn.egnn_coordinates(h, x, psi_c, batch) - x) / torch.bincount(batch)[batch][:, None]
+
+
+@egnn_coordinates.misconception("the distance is not squared", "Your psi_c reads the distance, the slide's its "
+                                "square. Besides, what is the derivative of a root where two points coincide?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, d2=lambda a, b: (a - b).norm(dim=1, keepdim=True))
+
+
+@egnn_coordinates.misconception("unit vectors", "You divided x_u - x_v by its length. The slide does not: psi_c "
+                                "alone says how strong the push is. And what happens where two particles coincide?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, lambda x, u, v: torch.nn.functional.normalize(x[u] - x[v], dim=1))
+
+
+@egnn_coordinates.misconception("each pair once", "Of each pair, only one particle moves. The sum for u runs over "
+                                "every v, so how often does a pair occur in all of the sums?")
+def _(h, x, psi_c, batch):
+    pairs = neighbors.all_pairs(len(x), batch)
+    return _line_two(h, x, psi_c, batch, pairs=pairs[:, pairs[0] > pairs[1]])
+
+
+@egnn_coordinates.misconception("each pair once, from below", "Of each pair, only one particle moves. The sum for u "
+                                "runs over every v, so how often does a pair occur in all of the sums?")
+def _(h, x, psi_c, batch):
+    pairs = neighbors.all_pairs(len(x), batch)
+    return _line_two(h, x, psi_c, batch, pairs=pairs[:, pairs[0] < pairs[1]])
+
+
+@egnn_coordinates.misconception("the other one moves", "What is meant to move u is added to v. Which of the two "
+                                "indices does the sum run over, and which one is left?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, at="v")
+
+
+@egnn_coordinates.misconception("positions in place of differences", "You added up the positions of the others, "
+                                "times psi_c. Shift everything by b: how far does your sum move? What has to be "
+                                "subtracted, for it not to notice?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, lambda x, u, v: x[v])
+
+
+@egnn_coordinates.misconception("one after the other", "Some particles were already moved when others looked at "
+                                "them, so the result depends on the numbering. All x on the right of the equation "
+                                "are the old ones.")
+def _(h, x, psi_c, batch):
+    x = x.clone()
+    for u in range(len(x)):
+        x[u] = egnn.egnn_coordinates(h, x, psi_c, batch)[u]
+    return x
+
+
+@egnn_coordinates.misconception("one push is left", "Each particle feels one of the others and forgets the rest. "
+                                "x[u] += ... with a particle several times in u adds only once for it. Which "
+                                "operation accumulates?")
+def _(h, x, psi_c, batch):
+    v, u = neighbors.all_pairs(len(x), batch)
+    push = (x[u] - x[v]) * psi_c(h[u], h[v], (x[u] - x[v]).square().sum(1, keepdim=True))
+    new = x.clone()
+    for e, node in enumerate(u.tolist()):
+        new[node] = x[node] + push[e]
+    return new
+
+
+@egnn_coordinates.misconception("x_u once for each neighbour", "Your x_u came once for every other particle. Does "
+                                "it stand inside or outside of the sum?")
+def _(h, x, psi_c, batch):
+    v, u = neighbors.all_pairs(len(x), batch)
+    push = (x[u] - x[v]) * psi_c(h[u], h[v], (x[u] - x[v]).square().sum(1, keepdim=True))
+    return aggregate(x[u] + push, u, len(x))
+
+
+@egnn_coordinates.misconception("nothing moves", "Your particles stay where they are. If you used index_add: does "
+                                "it change the tensor before the dot, or return another one?")
+def _(h, x, psi_c, batch):
+    return x.clone()
+
+
+@egnn_coordinates.right
+def _(h, x, psi_c, batch):
+    """Particle by particle."""
+    rows = []
+    for u in range(len(x)):
+        new = x[u]
+        for v in range(len(x)):
+            if v != u and batch[v] == batch[u]:
+                new = new + (x[u] - x[v]) * psi_c(h[u][None], h[v][None], ((x[u] - x[v]) ** 2).sum().view(1, 1))[0]
+        rows.append(new)
+    return torch.stack(rows)
+
+
+@egnn_coordinates.right
+def _(h, x, psi_c, batch):
+    """As a table of all pairs, its diagonal among them: x_u - x_u is 0."""
+    n, h, x = len(x), h.double(), x.double()
+    d = x[:, None] - x
+    c = psi_c(h.repeat_interleave(n, 0), h.repeat(n, 1), d.square().sum(-1).view(-1, 1)).view(n, n)
+    c = c * (batch[:, None] == batch)
+    return x + (d * c[..., None]).sum(1)
+
+
+@egnn_coordinates.right
+def _(h, x, psi_c, batch):
+    """Cloud by cloud."""
+    new = torch.empty_like(x)
+    for k in batch.unique():
+        own = (batch == k).nonzero()[:, 0]
+        u, v = own.repeat_interleave(len(own)), own.repeat(len(own))
+        push = (x[u] - x[v]) * psi_c(h[u], h[v], (x[u] - x[v]).pow(2).sum(1, keepdim=True))
+        new[own] = x[own] + push.view(len(own), len(own), 3).sum(1)
+    return new
+
+
+# ---------------------------------------------------------------------------------------------------- with_constant
+
+
+def _summed(generator):
+    for case in _coordinates(generator):
+        h, x, _, batch = case.args
+        v, u = neighbors.all_pairs(len(x), batch)
+        weight = h[u, :1] + 2 * h[v, 1:2]  # the sum over v != u of some psi_c
+        yield Case(case.label, x, x + aggregate((x[u] - x[v]) * weight, u, len(x)), batch)
+
+
+def _renumbered_pair(case):
+    x, x_new, batch = case.args
+    p = _order(batch)
+    return Case(f"{case.label}, renumbered", x[p], x_new[p], batch)
+
+
+def _moved_pair(case):
+    x, x_new, batch = case.args
+    return Case(f"{case.label}, moved", _moved(x), _moved(x_new), batch)
+
+
+def _one_more_cloud(case):
+    """The same clouds with another one behind them."""
+    x, x_new, batch = case.args
+    more = torch.tensor([[0.0, 0, 0], [1, 2, 3], [3, 1, 2]], dtype=x.dtype)
+    return Case(f"{case.label}, and one more cloud", torch.cat([x, more]), torch.cat([x_new, 2 * more]),
+                torch.cat([batch, batch.new_full((3,), int(batch.max()) + 1)]))
+
+
+def _untouched(case, value, again, other):
+    same = Close(1e-3, 1e-4).difference(other[:len(value)], value) is None
+    return None if same else "the answer for a cloud depends on another one."
+
+
+with_constant = Exercise(egnn.with_constant, NOTEBOOK, 2, _summed, properties=(
+    Property("renumbering the particles renumbers the answer", _particles_follow, _renumbered_pair),
+    Property("the answer turns, mirrors and shifts with x and x'", _turned_along, _moved_pair),
+    Property("a cloud more in the batch changes nothing for the others", _untouched, _one_more_cloud),
+), parameters=("x", "x_new", "batch"))
+
+
+def _sizes(batch):
+    return torch.bincount(batch)[batch][:, None]
+
+
+@with_constant.misconception("C times all of x'", "You multiplied x' by C, and x_u stands in x', too. Shift "
+                             "everything by b: by how much does your answer shift? Where does C stand, in front of "
+                             "what?")
+def _(x, x_new, batch):
+    return x_new / (_sizes(batch) - 1).clamp(min=1)
+
+
+@with_constant.misconception("without x", "Your answer is how far each particle moves. Where does it arrive?")
+def _(x, x_new, batch):
+    return (x_new - x) / (_sizes(batch) - 1).clamp(min=1)
+
+
+@with_constant.misconception("n of the whole batch", "Your n counts all particles of the batch, so what a cloud "
+                             "does depends on who else is in the batch. Whose n is it?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / max(len(x) - 1, 1)
+
+
+@with_constant.misconception("divided by n", "You divided by n. Over how many v does the sum run?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / _sizes(batch)
+
+
+@with_constant.misconception("0 / 0 where a particle is alone", "A particle that is alone becomes NaN: its sum is "
+                             "empty, and you divided 0 by 0. Where should it be?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / (_sizes(batch) - 1)
+
+
+@with_constant.misconception("alone, and sent to the origin", "A particle that is alone lands at the origin. You "
+                             "replaced a NaN by 0 after x was added. Which part of the sum is to be 0, and where "
+                             "should the particle be?")
+def _(x, x_new, batch):
+    return torch.nan_to_num(x + (x_new - x) / (_sizes(batch) - 1))
+
+
+@with_constant.misconception("the number of clouds", "You divided by the number of clouds in the batch. n counts "
+                             "the particles of one cloud.")
+def _(x, x_new, batch):
+    return x + (x_new - x) / (int(batch.max()) + 1)
+
+
+@with_constant.misconception("times n - 1", "You multiplied by n - 1. C is 1 / (n - 1): the cloud explodes faster "
+                             "now.")
+def _(x, x_new, batch):
+    return x + (x_new - x) * (_sizes(batch) - 1)
+
+
+@with_constant.misconception("one n for all", "You took the same n for all clouds: the mean of their sizes, "
+                             "perhaps. Which n does a particle need?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / max(len(x) / (int(batch.max()) + 1) - 1, 1)
+
+
+@with_constant.misconception("moved the other way", "Your particles move the other way. x_new - x is what the sum "
+                             "has moved, and it is to be shortened, not turned round.")
+def _(x, x_new, batch):
+    return x - (x_new - x) / (_sizes(batch) - 1).clamp(min=1)
+
+
+@with_constant.misconception("x' as it was", "Your answer is x', as it came in. C does nothing yet.")
+def _(x, x_new, batch):
+    return x_new.clone()
+
+
+@with_constant.right
+def _(x, x_new, batch):
+    """Cloud by cloud."""
+    out = x.clone()
+    for k in batch.unique():
+        own = batch == k
+        if own.sum() > 1:
+            out[own] = x[own] + (x_new[own] - x[own]) / (own.sum() - 1)
+    return out
+
+
+@with_constant.right
+def _(x, x_new, batch):
+    """By the pairs, in double precision, with a small number against 0 / 0."""
+    n = (batch[:, None] == batch).sum(1, keepdim=True)
+    return x.double() + (x_new.double() - x.double()) / (n - 1 + 1e-9)
+
+
+@with_constant.right
+def _(x, x_new, batch):
+    """As a mean of the two ends, NaN mended before x is added."""
+    C = torch.nan_to_num(1 / (_sizes(batch) - 1), posinf=0.0)
+    return (1 - C) * x + C * x_new
