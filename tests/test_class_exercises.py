@@ -1,5 +1,6 @@
 """Exercises that ask for a class: ``__init__`` is given, ``forward`` is the student's."""
 
+import copy
 import linecache
 import textwrap
 
@@ -132,6 +133,12 @@ def test_yours_is_the_students_class_and_falls_back_call_by_call(capsys):
     s, g = torch.randn(6, 2), torch.randn(6, 3)
     assert torch.equal(layer(s, g), torch.cat([layer(s[:3], g[:3]), layer(s[3:], g[3:])]))  # with the same numbers
     assert "Your Gated stopped with AssertionError: too many. This is the library's." in capsys.readouterr().out
+    twice = copy.deepcopy(layer).double()  # as the microscope makes them
+    with torch.no_grad():
+        twice.scale *= 2
+    for count in (3, 6):
+        torch.testing.assert_close(twice(s[:count].double(), g[:count].double()), 2 * layer(s[:count], g[:count]).double(),
+                                   check_dtype=True, atol=1e-5, rtol=0)
 
 
 def test_a_check_draws_no_number_that_the_notebook_would_miss():

@@ -159,6 +159,17 @@ def test_C_counts_the_nodes_of_the_graph_with_neighbours_only_too():
     torch.testing.assert_close(scaled(h, x, EDGES)[1] - x, (plain(h, x, EDGES)[1] - x) / 4)
 
 
+def test_the_constant_is_one_for_each_graph_and_leaves_alone_who_is_alone():
+    h, x = torch.randn(6, 2), torch.randn(6, 3)
+    batch = torch.tensor([0, 0, 0, 1, 2, 2])
+    x_new = egnn.egnn_coordinates(h, x, lambda f_u, f_v, d2: torch.full_like(d2, 0.5), batch)
+    found = egnn.with_constant(x, x_new, batch)
+    for nodes in ([0, 1, 2], [3], [4, 5]):  # x + c n / (n - 1) (x - mean)
+        part, n = x[nodes], len(nodes)
+        torch.testing.assert_close(found[nodes], part + 0.5 * n / max(n - 1, 1) * (part - part.mean(0)))
+    torch.testing.assert_close(egnn.with_constant(x[:3], x_new[:3]), found[:3])
+
+
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_two_derivatives_everywhere(options):
     layer = egnn.EGNNLayer(2, 3, **options).double()

@@ -111,3 +111,17 @@ def test_the_papers_splits_do_not_overlap():
 def test_bad_steps_are_explained(steps):
     with pytest.raises(ValueError, match="expected rising numbers from 1 to 4900"):
         nbody.charged_particles(1, steps=steps)
+
+
+def test_both_networks_learn_and_the_one_that_knows_turns_learns_more():
+    data, held_out = nbody.charged_particles(300), nbody.charged_particles(300, skip=10_000)
+    start = nbody.question(held_out)
+    errors = {"straight on": nbody.error(start["x"] + start["velocity"], held_out)}
+    for name, make in (("coordinates", lambda: nbody.CoordinateNetwork(16, 2)),
+                       ("EGNN", lambda: EGNN(1, 16, 1, 2, velocity=True, normalize=True, d_edge=2))):
+        torch.manual_seed(0)
+        model = nbody.train(make(), data, steps=150, bar=False)
+        with torch.no_grad():
+            errors[name] = nbody.error(model(**start)[1], held_out)
+    assert errors["EGNN"] < 0.8 * errors["coordinates"] < 0.5 * errors["straight on"]
+    assert nbody.error(nbody.answer(held_out), held_out) == 0

@@ -17,10 +17,11 @@ import torch
 from nbclient import NotebookClient
 from nbconvert import SlidesExporter
 
-from course_utils import datasets, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
+from course_utils import datasets, egnn, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
 from course_utils.cli import main
 from course_utils.exercises import of_notebook
 from course_utils.exercises.declare import SameEdges, SameWeightedEdges
+from course_utils.systems import untrained
 
 ROOT = Path(__file__).parents[1]
 MASTERS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
@@ -270,6 +271,57 @@ CLAIMS = {
         "The local one is spared only while the parts are farther apart than it reaches":
             "changes['local distances', 12][1] < 1e-12 and changes['local distances', 2][1] > 0.01",
     },
+    "07_egnn": {
+        "Here are five charged particles": "len(q) == 5",
+        "Vectors may be added and multiplied by numbers that do not turn. A nonlinearity or a bias is forbidden":
+            "all((size < 1e-9) == (name in ('2 v', '|v|^2 v')) for name, size in violation.items()) and max(violation.values()) > 0.1",
+        "where $\\det\\mathbf R$ is $+1$ or $-1$": "torch.linalg.det(turn_z) > 0.99 and torch.linalg.det(mirror) == -1",
+        "and $\\mathbf f'$ stays when the points move":
+            "[r.holds for r in reports.values()] == [True, False] and reports['x among the features']['rotation'].verdict == 'fails'",
+        "The square is harmless.": "slopes['squared'].tolist() == [0, 0, 0] and slopes['root of it'].isnan().all()",
+        "The law is Coulomb's.": "(force - simulated).abs().max() < 1e-3 < 0.1 < simulated.norm(dim=1).max()",
+        "The microscope lets all three pass": "list(holds.values()) == [True, True, True, True, False]",
+        "Two particles on a line tell the three apart, and in turn do not see the last reading":
+            "[exact[name] == exact['the slide'] == [-3, 3] for name in readings] == [True, False, False, False, True]",
+        "The whole cloud is stretched by $1 + cN$":
+            "torch.allclose(egnn.egnn_coordinates(flat[:, :1], flat, lambda f_u, f_v, d2: torch.full_like(d2, 0.7)), "
+            "flat.mean(0) + (1 + 0.7 * 6) * (flat - flat.mean(0)))",
+        "**14,641 times** as wide, $11^4$": "round(widths['as on the slide'][-1]) == 11 ** 4 == 14641 and sizes[-1] == 100",
+        "100 particles become 1.5 times as wide": "round(widths['with C'][-1], 1) == 1.5",
+        "100 particles end in NaN in all five draws": "all(w != w for w in random_widths[100, 'without C'])",
+        "some draws still end beyond $10^{15}$": "sum(w > 1e15 for w in random_widths[100, 'with C']) >= 2",
+        "$\\mathbf f'$ ignores the other molecule; $\\mathbf x'$ does not, at any distance":
+            "all(h == 0 and (x > 0.1) == (name == 'the slide') for (name, _), (h, x) in heard.items())",
+        "From farther away it even feels *more*": "heard['the slide', 1000][1] > 10 * heard['the slide', 10][1]",
+        "reads a million": "round(((A[0] - A[1] - torch.tensor([1000, 0, 0])) ** 2).sum().item(), -5) == 1e6",
+        "A second line of neighbours alone has it": "heard['N(u) in both', 1000] == heard['N(u) in both', 10] == [0, 0]",
+        "where is each particle 1,000 steps later": "nbody.charged_particles.__defaults__[2] == (3100, 4100)",
+        "Both see the same 1,000 trajectories, in the same 300 steps": "len(data) == 1000",
+        "A straight line misses by 0.11 in the mean square": "round(error['straight on'], 2) == 0.11",
+        "The network on coordinates gets to less than a quarter of that": "error['coordinates'] < error['straight on'] / 4",
+        "to half of what is left": "0.4 < error['EGNN'] / error['coordinates'] < 0.6",
+        "3,000 trajectories, 200 epochs, a wider and deeper network":
+            "nbody_record['settings']['epochs'] == 200 and nbody_record['settings']['width'] > 32 and nbody_record['settings']['layers'] > 3",
+        "a test error of 0.0065 in the median of three seeds": "len(of_messages) == 3 and round(median(of_messages), 4) == 0.0065",
+        "two seeds end at about the same, 0.0067 and 0.0070": "[round(e, 4) for e in sorted(of_the_slide)[:2]] == [0.0067, 0.0070]",
+        "The third had an error of 4.8 after five epochs, and ends at 0.012":
+            "round(max(of_the_slide), 3) == 0.012 and [e for e, v in third['curve'] if round(v, 1) == 4.8] == [5]",
+        "The plane is never left, exactly": "layer(h_flat, flat, neighbors.all_pairs(6))[1][:, 2].abs().max() == 0",
+        "The mean stays only if $\\psi_c$ is symmetric in $u$ and $v$":
+            "(x_new_flat - flat).mean(0).norm() > 0.01 and (egnn.egnn_coordinates(h_flat, flat, symmetric) - flat).mean(0).norm() < 1e-12",
+        "mirror images are the same to it": "torch.equal(told['left'], told['right']) and volume['left'] == -volume['right'] != 0",
+        "A coin, for every number of spokes": "all(set(p) == {1.0 if 'marked' in name else 0.5} for name, p in found.items())",
+        "both clouds give the *same* sums": "abs(sure[False] - 0.5) < 0.01 and sure[True] > 0.95",
+        "Training sees 64 upright examples": "len(examples) == 64",
+        "Distances do worse than always answering with zero, and with 4,096 examples they have learnt to do just that":
+            "of_method('distances', 64) > 1.5 and abs(of_method('distances', 4096) - 1) < 0.01",
+        "With 64 examples, EGNN's error is a fifth of that of the coordinates, and little more than half of augmentation's, in the median":
+            "abs(of_method('EGNN', 64) / of_method('coordinates', 64) - 0.2) < 0.03 and 0.5 < of_method('EGNN', 64) / of_method('augmentation', 64) < 0.6",
+        "Its curve on the right is flat: what it learnt upright holds at every angle, to rounding":
+            "max(scores['EGNN']['by angle']) - min(scores['EGNN']['by angle']) < 1e-5 and off < 1e-5",
+        "The augmented network of notebook 6 was off by two fifths": "round(sum(augmented) / 5, 1) == 0.4",
+        "Frame averaging is as good here": "0.8 < of_method('frame averaging', 64) / of_method('EGNN', 64) < 1.25",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -353,6 +405,21 @@ def median_of(method, size, what="turned"):
 def range_of(method, size):
     values, = of_seeds(method, size, "turned")
     return min(values), max(values)
+""",
+    "07_egnn": """
+from statistics import median
+
+nbody_record, missing = recorded.load("nbody"), recorded.load("recurring_missing")["runs"]
+of_messages, of_the_slide = ([nbody_record["runs"][f"{form}seed {seed}"]["test"] for seed in range(3)] for form in ("", "the lecture's psi_c, "))
+third = nbody_record["runs"]["the lecture's psi_c, seed 2"]
+turn_z, h_flat = symmetry.rotation_about(torch.tensor([0.0, 0, 1]), 2.0), torch.randn(6, 12).double()
+x_new_flat = layer(h_flat, flat, neighbors.all_pairs(6))[1]
+
+def symmetric(f_u, f_v, d2):
+    return (f_u[:, :1] * f_v[:, :1]) * torch.exp(-d2)
+
+def of_method(method, size):
+    return median(missing[f"{method}, {size}, seed {seed}"]["turned"] for seed in range(5))
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]
@@ -522,7 +589,7 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
 
 
 COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance", "05_radius_graphs",
-            "06_augmentation_and_canonicalization")
+            "06_augmentation_and_canonicalization", "07_egnn")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -535,6 +602,8 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
              "batch": torch.tensor([0, 0, 1]), "x": torch.randn(20, 3, dtype=torch.float64), "r": 1.5, "k": 4, "d": torch.linspace(0.1, 3, 30)}
     if name == "06_augmentation_and_canonicalization":
         names |= {"x": torch.randn(6, 3) + 2, "y": torch.randn(1, 3), "R": symmetry.random_rotation()}
+    if name == "07_egnn":
+        names |= {"f": h, "x": torch.randn(3, 3), "psi_c": untrained.psi_c, "pairs": neighbors.all_pairs(3)}
     assert code and name in COMPARED, f"compare the code of {name} with ours below, and list it in COMPARED"
     exec(code, names)  # noqa: S102  our own notebook
     if name == "01_graph_tasks":
@@ -573,6 +642,11 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         torch.testing.assert_close(names["about_z"].pos[:, 2], x[:, 2])
         assert torch.equal(names["turned"].y, names["y"]) and torch.equal(names["about_z"].y, names["y"])
         torch.testing.assert_close(names["posed"].pos.abs(), frames.canonicalize(x)[0].abs(), atol=1e-4, rtol=0)
+    if name == "07_egnn":
+        x = names["x"]
+        torch.testing.assert_close(names["x_new"], egnn.egnn_coordinates(h, x, untrained.psi_c))
+        exec(code.replace('aggr="add"', 'aggr="mean"'), names)  # noqa: S102  as its comment says
+        torch.testing.assert_close(names["x_new"], egnn.with_constant(x, egnn.egnn_coordinates(h, x, untrained.psi_c)))
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -28,6 +28,10 @@ def figures():
     yield plotting.decades([1e-3, 1e-2, 1e-1], {"up": [1, 10, 100], "level": [2, 2, 2]}, "Decades.", xlabel="x", ylabel="y")
     yield plotting.framed(torch.eye(3), "Three points and <axes>.", arrows=list(torch.eye(3)), before=[torch.ones(3)], names="123",
                           gone=torch.ones(3), title="a & b")
+    yield plotting.particles(torch.tensor([1, -1, 1]), torch.eye(3), "Three <charges>.", v=torch.ones(3, 3), start=torch.zeros(3, 3),
+                             guess=-torch.eye(3), title="a & b")
+    yield plotting.trails([torch.eye(3), 2 * torch.eye(3), 9 * torch.eye(3)], "Three <trails>.", reach=4, title="a & b")
+    yield plotting.nbody(0.012, 15_000, {"straight on": 0.1}, {"psi_c of messages": ""})
     for f in (mystery.repelled, mystery.centroid, mystery.heights, mystery.radius):
         yield plotting.motions(f, widgets.CLOUD, torch.eye(3).double(), torch.ones(3), f"What <{f.__name__}> does.",
                                torch.arange(6).roll(1))

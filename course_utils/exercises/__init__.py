@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from . import card as _card
@@ -93,18 +94,22 @@ def yours(function: Callable, /) -> Callable:
     if exercise.asks_for == "function":
         return _with_fallback(function, exercise.reference, exercise.name)
 
-    @functools.wraps(function, updated=())
-    def made(*args, **options):
-        layer, ours = function(*args, **options), exercise.reference(*args, **options)
+    class Made(function):  # a class, so that a copy of an instance, or one in another precision, has its own numbers
+        def __init__(self, *args, **options):
+            self.__dict__["_made_with"] = args, options
+            super().__init__(*args, **options)
 
-        def forward(*inputs, **more):
-            ours.load_state_dict(layer.state_dict())
+        def forward(self, *inputs, **more):
+            return _with_fallback(super().forward, self._ours, exercise.name)(*inputs, **more)
+
+        def _ours(self, *inputs, **more):
+            args, options = self._made_with
+            with torch.device("meta"):
+                ours = exercise.reference(*args, **options)
+            ours.load_state_dict(self.state_dict(keep_vars=True), assign=True)
             return ours(*inputs, **more)
 
-        layer.forward = _with_fallback(layer.forward, forward, exercise.name)
-        return layer
-
-    return made
+    return functools.wraps(function, updated=())(Made)
 
 
 def _with_fallback(theirs: Callable, ours: Callable, name: str) -> Callable:

@@ -6,7 +6,7 @@ import torch
 
 from .. import egnn, neighbors, symmetry
 from ..message_passing import aggregate
-from .declare import Case, Close, Exercise, Named, Property
+from .declare import Case, Close, Exercise, Named, Property, drawn_parameters
 from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled
 
 NOTEBOOK = "07_egnn"
@@ -581,3 +581,250 @@ def _(x, x_new, batch):
     """As a mean of the two ends, NaN mended before x is added."""
     C = torch.nan_to_num(1 / (_sizes(batch) - 1), posinf=0.0)
     return (1 - C) * x + C * x_new
+
+
+# -------------------------------------------------------------------------------------------------------- EGNNLayer
+
+
+def _within(sizes, num_edges, generator):
+    """Directed edges inside of clouds that stand one after the other."""
+    starts = [sum(sizes[:k]) for k in range(len(sizes))]
+    return torch.cat([start + directed_edges(n, num_edges, generator) for start, n in zip(starts, sizes)], dim=1)
+
+
+def _layers(generator):
+    def case(label, d, hidden, edge_index, *sizes, dtype=torch.float32):
+        options, n = {"d": d, "hidden": hidden}, sum(sizes)
+        numbers = drawn_parameters(egnn.EGNNLayer, options, generator)
+        numbers = {name: part.to(dtype) for name, part in numbers.items()}
+        h, x = normal(n, d, generator=generator).to(dtype), _cloud(n, generator).to(dtype)
+        return Case(label, options, numbers, h, x, edge_index, _batch(*sizes))
+
+    yield case("a directed path of three nodes", 2, 3, PATH, 3)
+    yield case("one node without edges", 3, 2, NO_EDGES, 1)
+    yield case("a path of three and two isolated nodes", 4, 5, PATH, 5)
+    yield case("two clouds, of 3 and 5 nodes", 2, 5, _within((3, 5), 5, generator), 3, 5)
+    coincident = case("four nodes, two of them in one place", 3, 4, directed_edges(4, 7, generator), 4)
+    coincident.args[3][2] = coincident.args[3][1]
+    yield coincident
+    yield case("a directed graph of 7 nodes in double precision", 5, 3, directed_edges(7, 20, generator), 7,
+               dtype=torch.float64)
+
+
+def _renumbered_layer(case):
+    options, numbers, h, x, edge_index, batch = case.args
+    p = _order(batch)
+    return Case(f"{case.label}, renumbered", options, numbers, h[p], x[p], torch.argsort(p)[edge_index], batch)
+
+
+def _both_follow(case, value, again, other):
+    p = _order(case.args[-1])
+    same = Close(1e-3, 1e-4).difference(tuple(other), tuple(part[p] for part in value)) is None
+    return None if same else "the rows did not follow their nodes."
+
+
+def _moved_layer(case):
+    options, numbers, h, x, *rest = case.args
+    return Case(f"{case.label}, moved", options, numbers, h, _moved(x), *rest)
+
+
+def _features_stay(case, value, again, other):
+    return None if Close(1e-3, 1e-4).difference(other[0], value[0]) is None else "f' changed."
+
+
+def _positions_follow(case, value, again, other):
+    return _turned_along(case, value[1], again, other[1])
+
+
+EGNNLayer = Exercise(egnn.EGNNLayer, NOTEBOOK, 3, _layers, properties=(
+    Property("renumbering the nodes renumbers both answers", _both_follow, _renumbered_layer),
+    Property("f' stays when the points move", _features_stay, _moved_layer),
+    Property("x' turns, mirrors and shifts with x", _positions_follow, _moved_layer),
+), parameters=("h", "x", "edge_index", "batch"))
+
+
+def _squared(x, pairs):
+    return egnn.squared_distances(x, pairs)
+
+
+def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",
+                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_c=False):
+    """Both lines in parts, any of which a misconception replaces; returns f' and the sum that moves x."""
+    pairs_f = edge_index if pairs_f is None else pairs_f
+    m = layer.psi_f(h, pairs_f, squared(x, pairs_f))
+    f_new = layer.phi(torch.cat(seen(h, aggregate(m, pairs_f[inbox_of], len(h), reduce)), dim=1))
+    v, u = pairs = neighbors.all_pairs(len(x), batch) if pairs_c is None else pairs_c
+    c = layer.psi_c(f_c(h, f_new), pairs.flip(0) if flip_c else pairs, squared(x, pairs))
+    return f_new, aggregate((x[u] - x[v]) * c, u, len(x))
+
+
+def _misread(name, says):
+    """Declares a layer whose ``forward`` is the function below, which gets the layer for self."""
+    def declare(forward):
+        EGNNLayer.misconception(name, says)(type("EGNNLayer", (egnn.EGNNLayer,), {"forward": forward}))
+        return forward
+    return declare
+
+
+@_misread("the second line reads the new f", "Your psi_c reads f', which the first line has just made. Which f "
+          "stand in the second line, with a prime or without? No equivariance test can see this.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, f_c=lambda f, f_new: f_new)
+    return f_new, x + shift
+
+
+@_misread("N(u) in the second line", "In your second line a node is moved by its neighbours alone. Read what stands "
+          "under the second sum. Where does an isolated node go?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_c=edge_index)
+    return f_new, x + shift
+
+
+@_misread("all pairs in the first line", "In your first line every node hears of every other one. Read what stands "
+          "under the first sum. What does an isolated node hear?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_f=neighbors.all_pairs(len(x), batch))
+    return f_new, x + shift
+
+
+@_misread("x_v - x_u", "Your particles move the other way: where psi_c is positive, they should be pushed apart. "
+          "From where to where does x_u - x_v point? No equivariance test can see this.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch)
+    return f_new, x - shift
+
+
+@_misread("without x_u", "Your second answer is the sum alone: how far each particle moves, not where it arrives. "
+          "Shift all particles, and it stays: is it a position?")
+def _(self, h, x, edge_index, batch):
+    return _both_lines(self, h, x, edge_index, batch)
+
+
+@_misread("the distance is not squared", "Your psi_f and psi_c read the distance, the slide's its square. Besides, "
+          "what is the derivative of a root where two points coincide?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, squared=lambda x, pairs: _squared(x, pairs).sqrt())
+    return f_new, x + shift
+
+
+@_misread("the batch is ignored", "Particles of one cloud move those of another. Several clouds come in one batch, "
+          "and know nothing of each other: which pairs are there?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, None)
+    return f_new, x + shift
+
+
+@_misread("divided by n - 1", "Your sum over the others is divided by their number. That constant is the paper's; "
+          "this exercise asks for the slide's two lines as they stand.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch)
+    return f_new, egnn.with_constant(x, x + shift, batch)
+
+
+@_misread("a mean of the messages", "You took the mean of the messages. Here the large plus sign is a sum, as in "
+          "exercise 1.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, reduce="mean")
+    return f_new, x + shift
+
+
+@_misread("f and its change", "You added f_u to what phi returns. Many codes do; on the slide f' is phi(...) alone.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch)
+    return h + f_new, x + shift
+
+
+@_misread("phi reads the messages first", "phi gets the messages and then f_u. In which order does the slide name "
+          "them? Its first matrix has columns of its own for each of the two.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, seen=lambda f, m: [m, f])
+    return f_new, x + shift
+
+
+@_misread("back to the sender", "The messages of the first line are added at the wrong end of their edges. On the "
+          "path 0 -> 1 -> 2, which node hears of nobody?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, inbox_of=0)
+    return f_new, x + shift
+
+
+@_misread("row 0 taken for u", "You took row 0 of the edges for u, in both lines: messages return to their senders, "
+          "and psi_c gets the features in the wrong order. Which row holds the targets?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, inbox_of=0, flip_c=True)
+    return f_new, x + shift
+
+
+@_misread("f_u and f_v exchanged in psi_c", "In your second line psi_c gets the features in the wrong order. "
+          "PairMLP takes row 1 of its edges for u: is that the particle that moves?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, flip_c=True)
+    return f_new, x + shift
+
+
+@_misread("the first line reads the new x", "Your first line measures distances after the particles have moved. On "
+          "the slide both lines read the old x.")
+def _(self, h, x, edge_index, batch):
+    _, shift = _both_lines(self, h, x, edge_index, batch)
+    f_new, _ = _both_lines(self, h, x + shift, edge_index, batch)
+    return f_new, x + shift
+
+
+@_misread("f as it was", "Your first answer is f, as it came in. The first line is missing.")
+def _(self, h, x, edge_index, batch):
+    return h.clone(), x + _both_lines(self, h, x, edge_index, batch)[1]
+
+
+@_misread("x before f", "You returned x' first and then f'. The docstring names f' first.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch)
+    return x + shift, f_new
+
+
+@EGNNLayer.right
+class _ByTheTwoFunctions(egnn.EGNNLayer):
+    """From exercises 1 and 2; a perceptron is called on the concatenation."""
+
+    def forward(self, h, x, edge_index, batch):
+        def concatenated(psi):
+            def of(f_u, f_v, d2):
+                out = psi.second(torch.nn.functional.silu(psi.first(torch.cat([f_u, f_v, d2], dim=1))))
+                return psi.last(out) if psi.last else out
+            return of
+
+        f_new = egnn.egnn_features(h, x, edge_index, concatenated(self.psi_f),
+                                   lambda f, m: self.phi(torch.cat([f, m], 1)))
+        return f_new, egnn.egnn_coordinates(h, x, concatenated(self.psi_c), batch)
+
+
+@EGNNLayer.right
+class _ByLoops(egnn.EGNNLayer):
+    """Node by node, with a pair at a time."""
+
+    def forward(self, h, x, edge_index, batch):
+        def of(psi, u, v):
+            d2 = ((x[u] - x[v]) ** 2).sum().view(1, 1)
+            return psi(h, torch.tensor([[v], [u]]), d2)[0]
+
+        f_new, x_new = [], []
+        for u in range(len(h)):
+            inbox = torch.zeros(self.psi_f.second.out_features, dtype=h.dtype)
+            for v in edge_index[0, edge_index[1] == u].tolist():
+                inbox = inbox + of(self.psi_f, u, v)
+            f_new.append(self.phi(torch.cat([h[u], inbox])))
+            others = [v for v in range(len(h)) if v != u and batch[v] == batch[u]]
+            x_new.append(sum(((x[u] - x[v]) * of(self.psi_c, u, v) for v in others), x[u]))
+        return torch.stack(f_new), torch.stack(x_new)
+
+
+@EGNNLayer.right
+class _ByIndexAdd(egnn.EGNNLayer):
+    """All pairs by comparing batches, the diagonal among them: x_u - x_u is 0."""
+
+    def forward(self, h, x, edge_index, batch):
+        m = self.psi_f(h, edge_index, (x[edge_index[0]] - x[edge_index[1]]).pow(2).sum(-1, keepdim=True))
+        inbox = m.new_zeros(len(h), m.shape[1]).index_add(0, edge_index[1], m)
+        u, v = pairs = (batch[:, None] == batch).nonzero().T
+        d = x[u] - x[v]
+        push = d * self.psi_c(h, pairs.flip(0), (d * d).sum(1)[:, None])
+        return self.phi(torch.hstack([h, inbox])), x.clone().index_add_(0, u, push)
