@@ -23,6 +23,8 @@ from torch import Tensor
 
 from . import recorded
 from .datasets import Molecule
+from .graphs import Graph
+from .systems.nbody import Trajectories
 
 COLOURS = ("#2a7fc0", "#c9621a", "#25936a", "#a763bd", "#8c7a12")
 MARKERS = ("o", "s", "D", "^", "v")
@@ -289,6 +291,8 @@ def _name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> Non
                     weight="bold", annotation_clip=False)
 
 
+_MORE = ("#c2457c", "#3f8f99", "#8a6d5a")
+"""Further colours where there are more than five lines, as steady as `COLOURS`; markers and dashes are used once more."""
 _SYMBOLS = dict(zip(MARKERS, "●■◆▲▼"))
 _ERROR = {"crystal": "crystals called by a wrong name", "missing": "error, the best constant has 1",
           "strain": "error, the best constant has 1"}
@@ -317,7 +321,7 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
         ends = {}
         for m in shown:
             k = order.index(m)
-            colour, marker, dashes = COLOURS[k % 5], MARKERS[(k + k // 5) % 5], DASHES[(k + k // 5) % 5]
+            colour, marker, dashes = (*COLOURS, *_MORE)[k], MARKERS[(k + k // 5) % 5], DASHES[(k + k // 5) % 5]
             for ax, x, y in zip(panels, (counts, angles), curves[m]):
                 ax.plot(x, np.median(y, 1), ls=dashes, color=colour, marker=marker, markersize=5)
                 ax.fill_between(x, y.min(1), y.max(1), color=colour, alpha=0.2, lw=0)
@@ -600,7 +604,7 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
     """Charged particles x (n, 3) with charges q (n,), seen along z; the lines cross at the origin.
 
     ``v`` (n, 3) are velocities, arrows as long as the way in two units of time; from ``start`` (n, 3) a dashed line leads to x,
-    and at ``guess`` (n, 3) stands a cross. ``reach`` is how far from the origin the picture goes. Written by hand.
+    and around ``guess`` (n, 3) there is a ring. ``reach`` is how far from the origin the picture goes. Written by hand.
     """
     half = width / 2
     shown = [part for part in (x, start, guess, None if v is None else x + 2 * v) if part is not None]
@@ -628,9 +632,27 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
                      f'{"+" if q[i] > 0 else "−"}</text>')
     for row in () if guess is None else guess:
         px, py = at(row)
-        drawn.append(f'<path d="M{px - 8:.1f} {py - 8:.1f}l16 16M{px - 8:.1f} {py + 8:.1f}l16 -16" stroke="{COLOURS[2]}" '
-                     'stroke-width="4"/>')
+        drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="15" fill="none" stroke="{COLOURS[2]}" stroke-width="4"/>')
     return _square("".join(drawn), alt, title, width)
+
+
+def trajectories(data: Trajectories, guess: Tensor, seen: Sequence[int], width: int = 270) -> Picture:
+    """Some trajectories of `systems.nbody`, by number: from the first to the last step seen, and guess (count n, 3) of the last."""
+    guess = guess.view(len(data), -1, 3)
+    return row(*[particles(
+        data.charges[k], data.x[k, -1], f"Trajectory {k}: start, end and guess; the guess is off by "
+        f"{(guess[k] - data.x[k, -1]).norm(dim=1).mean():.2f} in the mean.", start=data.x[k, 0], guess=guess[k],
+        title=f"trajectory {k}", width=width) for k in seen])
+
+
+def clouds(g: Graph, titles: Sequence[str], width: int = 230) -> Picture:
+    """The clouds of a batch side by side, seen along z on the same scale; g has x, edge_index and batch."""
+    left, bottom = (g.x[:, :2].amin(0) - 0.2).tolist()
+    right, top = (g.x[:, :2].amax(0) + 0.2).tolist()
+    starts = torch.bincount(g.batch).cumsum(0) - torch.bincount(g.batch)
+    return row(*[in_space(g.x[g.batch == k], g.edge_index[:, g.batch[g.edge_index[0]] == k] - starts[k],
+                          f"{int((g.batch == k).sum())} points and their links: {title}.", title=title, width=width,
+                          frame=(left, right, bottom, top)) for k, title in enumerate(titles)])
 
 
 def trails(steps: Sequence[Tensor], alt: str, *, title: str = "", reach: float, width: int = 290) -> Picture:
@@ -690,7 +712,7 @@ def nbody(just_run: float, seen: int, others: Mapping[str, float], forms: Mappin
             ax.fill_between(x, y.min(1), y.max(1), color=COLOURS[k], alpha=0.2, lw=0)
         for name, value in others.items():
             ax.axhline(value, color=GREY, ls=":")
-            ax.text(seen / 2, value * 1.06, name, va="bottom")
+            ax.text(x[-1], value * 1.06, name, va="bottom", ha="right")
         ax.plot([seen], [just_run], "o", markersize=13, color=COLOURS[0], markeredgecolor=_INK, markeredgewidth=2, zorder=3)
         ax.annotate("just run", (seen, just_run), (0, -22), textcoords="offset points", ha="center", weight="bold")
         _name_ends(ax, x[-1], {name: (np.median(y[-1]), COLOURS[k]) for k, (name, (_, y, _)) in enumerate(curves.items())})

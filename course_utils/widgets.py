@@ -462,13 +462,13 @@ def exploded(n: int, rounds: int, psi: float = 0.1) -> tuple[plotting.Picture, s
     for name, C in (("as on the slide", False), ("with C", True)):
         clouds, sizes = spreads(n, rounds, psi, C)
         left = int((clouds[-1][:, :2].abs() <= 4).all(1).sum())
-        alt = f"{name}: after {rounds} rounds {left} of {n} particles are in sight, and the cloud is {_times(sizes[-1])} as wide."
+        alt = f"{name}: after {rounds} rounds {left} of {n} particles are in sight, and the cloud is {_times(sizes[-1])} times as wide."
         pictures.append(plotting.trails(clouds, alt, title=f"{name}: {left} of {n} in sight", reach=4))
         rows += (f'<tr><th scope="row" style="text-align:left;padding-right:1em">{name}</th>'
                  + "".join(f'<td style="text-align:right;padding-left:1em">{_times(size)}</td>' for size in sizes) + "</tr>")
     head = "".join(f'<th scope="col" style="text-align:right;padding-left:1em">{k}</th>' for k in range(rounds + 1))
     return plotting.row(*pictures), (
-        f'<div role="status"><table style="font-size:18px;line-height:1.6;border:0"><tr><th style="text-align:left">width after round'
+        f'<div role="status"><table style="font-size:18px;line-height:1.6;border:0;margin:0"><tr><th style="text-align:left">width after round'
         f"</th>{head}</tr>{rows}</table></div>")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course_utils import datasets, graphs, neighbors, plotting, recurring, symmetry, widgets
-from course_utils.systems import crystals, mystery
+from course_utils.systems import crystals, dojo, mystery, nbody
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
 
@@ -76,7 +76,7 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("colour", [*plotting.COLOURS, plotting.GREY])
+@pytest.mark.parametrize("colour", [*plotting.COLOURS, *plotting._MORE, plotting.GREY])
 @pytest.mark.parametrize("page", ["#ffffff", "#111111"])
 def test_colours_stand_out_on_white_and_on_black(colour, page):
     light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
@@ -353,3 +353,39 @@ def test_the_noise_slider_turns_the_frame_of_a_shell_and_not_of_a_generic_cloud(
 def test_a_framed_cloud_says_what_is_before_and_what_is_gone():
     html = plotting.framed(torch.eye(3), "Points.", arrows=list(torch.eye(3)), before=list(torch.eye(3)), gone=torch.ones(3)).html
     assert html.count("<circle") == 4 and html.count("stroke-dasharray") == 4 and html.count("stroke-width=\"4\"") == 3
+
+
+def test_the_exploding_cloud_follows_its_sliders():
+    box = widgets.exploding()
+    (particles, rounds), shown = box.children[0].children, box.children[1]
+    seconds = []
+    for particles.value in (2, 3, 50, 99, 100):
+        start = time.perf_counter()
+        rounds.value = 3 if rounds.value == 4 else 4
+        seconds.append(time.perf_counter() - start)
+    assert rounds.value == 3 and sorted(seconds)[len(seconds) // 2] < 0.1
+    rounds.value = 4
+    assert "as on the slide: after 4 rounds 0 of 100 particles are in sight, and the cloud is 14,641 times as wide." in shown.value
+    assert "1.10" in shown.value and "1.47" in shown.value and "nan" not in shown.value and 'role="status"' in shown.value
+    particles.value, rounds.value = 2, 0
+    assert shown.value.count("2 of 2 particles are in sight, and the cloud is 1.00 times as wide") == 2
+    assert min(map(int, re.findall(r'font-size[=:]"?(\d+)', shown.value))) >= 16
+
+
+def test_what_leaves_the_picture_is_drawn_to_its_rim():
+    html = plotting.trails([torch.zeros(2, 3), torch.tensor([[9.0, -3, 0], [1, 1, 0]])], "Two trails.", reach=3, width=300).html
+    assert re.findall(r'<path d="M([^"]+)"', html) == ["150.0 150.0L300.0 200.0", "150.0 150.0L200.0 100.0"]
+    assert html.count("<circle") == 1
+
+
+def test_clouds_of_a_batch_stand_side_by_side_on_one_scale():
+    html = plotting.clouds(dojo.rotational_symmetry(3), ("as it is", "turned")).html
+    one, two = html.split("<svg")[1:]
+    assert one.count("<circle") == two.count("<circle") == 4 and one.count("<path") == two.count("<path") == 3
+    assert "4 points and their links: turned." in two and one.split("viewBox")[1][:30] == two.split("viewBox")[1][:30]
+
+
+def test_a_trajectory_says_how_far_the_guess_is_off():
+    data = nbody.charged_particles(3, steps=(100, 200))
+    picture = plotting.trajectories(data, nbody.answer(data) + torch.tensor([0.0, 0.3, 0.4]), (2, 0))
+    assert picture.alt.count("the guess is off by 0.50 in the mean") == 2 and "Trajectory 2: start" in picture.alt
