@@ -608,7 +608,7 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
     """
     half = width / 2
     shown = [part for part in (x, start, guess, None if v is None else x + 2 * v) if part is not None]
-    unit = (half - 14) / (reach or max(float(part[:, :2].abs().max()) for part in shown))
+    unit = (half - 18) / (reach or max(float(part[:, :2].abs().max()) for part in shown))
 
     def at(row):
         return half + unit * float(row[0]), half - unit * float(row[1])

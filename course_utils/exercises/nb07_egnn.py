@@ -648,14 +648,14 @@ def _squared(x, pairs):
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",
-                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_c=False):
+                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_c=False, moves=1):
     """Both lines in parts, any of which a misconception replaces; returns f' and the sum that moves x."""
     pairs_f = edge_index if pairs_f is None else pairs_f
     m = layer.psi_f(h, pairs_f, squared(x, pairs_f))
     f_new = layer.phi(torch.cat(seen(h, aggregate(m, pairs_f[inbox_of], len(h), reduce)), dim=1))
     v, u = pairs = neighbors.all_pairs(len(x), batch) if pairs_c is None else pairs_c
     c = layer.psi_c(f_c(h, f_new), pairs.flip(0) if flip_c else pairs, squared(x, pairs))
-    return f_new, aggregate((x[u] - x[v]) * c, u, len(x))
+    return f_new, aggregate((x[u] - x[v]) * c, pairs[moves], len(x))
 
 
 def _misread(name, says):
@@ -767,6 +767,26 @@ def _(self, h, x, edge_index, batch):
 def _(self, h, x, edge_index, batch):
     _, shift = _both_lines(self, h, x, edge_index, batch)
     f_new, _ = _both_lines(self, h, x + shift, edge_index, batch)
+    return f_new, x + shift
+
+
+@_misread("the other one moves", "In your second line, what is meant to move u is added to v. Which of the two does "
+          "the sum run over, and which one is left?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, moves=0)
+    return f_new, x + shift
+
+
+@_misread("nothing moves", "Your second answer is x, as it came in. If you used index_add: does it change the "
+          "tensor before the dot, or return another one?")
+def _(self, h, x, edge_index, batch):
+    return _both_lines(self, h, x, edge_index, batch)[0], x.clone()
+
+
+@_misread("no message arrives", "Your phi sees zeros in place of the messages. If you used index_add: does it "
+          "change the tensor before the dot, or return another one?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, seen=lambda f, m: [f, 0 * m])
     return f_new, x + shift
 
 
