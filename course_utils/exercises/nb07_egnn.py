@@ -680,6 +680,13 @@ def _(self, h, x, edge_index, batch):
     return f_new, x + shift
 
 
+@_misread("N(u) and the new f in the second line", "Your second line reads f' and sums over N(u). Go through it "
+          "sign by sign: which f has no prime, and what stands under the sum?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_c=edge_index, f_c=lambda f, f_new: f_new)
+    return f_new, x + shift
+
+
 @_misread("all pairs in the first line", "In your first line every node hears of every other one. Read what stands "
           "under the first sum. What does an isolated node hear?")
 def _(self, h, x, edge_index, batch):

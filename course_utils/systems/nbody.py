@@ -92,7 +92,7 @@ def answer(data: Trajectories) -> Tensor:
 
 
 class CoordinateNetwork(nn.Module):
-    """A message passing network that reads positions, velocities and displacements as plain features, and knows no symmetry.
+    """A message passing network that reads positions, velocities and displacements as plain features: no symmetry of space.
 
     It is called as an `egnn.EGNN` with ``velocity=True`` is, and answers (h', x'): x' is x + v and what it learns to add.
     """
