@@ -216,13 +216,15 @@ def matrix(A: Tensor, alt: str, *, title: str = "", ylabel: str = "source v", xl
 
 
 def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind: float | None = None, percent: bool = True,
-         title: str = "", top: float | None = None, width: float = 6.8) -> Picture:
+         title: str = "", top: float | None = None, published: Mapping[str, float] | None = None, width: float = 6.8) -> Picture:
     """One bar a method, as long as the mean over its values; each value (a seed, say) is a dot, the mean is written out.
 
-    ``blind`` draws a line at what a guess that ignores its input reaches; ``top`` fixes the end of the axis.
+    ``blind`` draws a line at what a guess that ignores its input reaches; ``top`` fixes the end of the axis; ``published`` are
+    values from elsewhere, drawn as hollow diamonds.
     """
+    published = published or {}
     names, height = list(values), 1.5 + 0.5 * len(values)
-    top = top or max(max(v) for v in values.values())
+    top = top or max(*published.values(), *(max(v) for v in values.values()))
 
     def draw(ax):
         for y, (name, v) in enumerate(values.items()):
@@ -231,6 +233,10 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
                 ax.plot(v, [y] * len(v), "|", color=_INK, markersize=13, markeredgewidth=1.5)
             text = f"{np.mean(v):.0%}" if percent else f"{np.mean(v):.2f}"
             end = max(*v, np.mean(v))
+            if name in published:
+                ax.plot(published[name], y, "D", markersize=11, markerfacecolor="none", markeredgecolor=COLOURS[1], markeredgewidth=2.5)
+                if end < published[name] + 0.02 * top and published[name] < end + 0.14 * top:
+                    end = published[name] + 0.02 * top  # the diamond would lie on the text
             if blind is not None and end <= blind < end + 0.1 * top:
                 end = blind  # the line would cross the text
             ax.text(end + 0.02 * top, y, text, va="center", weight="bold")
@@ -298,11 +304,13 @@ _ERROR = {"crystal": "crystals called by a wrong name", "missing": "error, the b
           "strain": "error, the best constant has 1"}
 
 
-def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: Sequence[str] = ()) -> Picture:
+def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: Sequence[str] = (),
+              note: str = "") -> Picture:
     """The recurring task (`recurring`): error against the number of examples, and against the angle of turn.
 
     ``just_run`` holds by method what `recurring.scores` found after training with ``size`` examples: large marks. They
-    lie on the recorded curves of the same methods, and of further ``methods``: the median and the range of all seeds.
+    lie on the recorded curves of the same methods, and of further ``methods``: the median and the range of all seeds. ``note``
+    says in what the run differed from the recorded ones.
     """
     record = recorded.load(f"recurring_{target}")
     runs, angles = record["runs"], record["settings"]["angles"]
@@ -344,12 +352,13 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
             left.set_yscale("log")
         left.yaxis.set_major_formatter(lambda v, _: f"{v:.0%}" if target == "crystal" else f"{v:g}")
         _name_ends(right, angles[-1], ends)
-        left.figure.suptitle(f"thin: recorded, median and range of {len(seeds)} seeds; large: just run", fontsize=13)
+        now = f"just run, {note}" if note else "just run"
+        left.figure.suptitle(f"thin: recorded, median and range of {len(seeds)} seeds; large: {now}", fontsize=13)
 
     def said(m):
         right = curves[m][1]
         now = just_run.get(m)
-        live = f"; just run, {now['by angle'][0]:.3f} upright and {now['turned']:.3f} at random turns" if now else ""
+        live = f"; just run{', ' * bool(note)}{note}, {now['by angle'][0]:.3f} upright and {now['turned']:.3f} at random turns" if now else ""
         return (f"{m}, {size} examples: recorded medians {np.median(right[0]):.3f} upright, "
                 f"{np.median(right[-1]):.3f} turned by {angles[-1]} degrees{live}.")
 
@@ -569,14 +578,6 @@ def framed(x: Tensor, alt: str, *, arrows: Sequence[Tensor] = (), before: Sequen
     def at(row):
         return half + unit * float(row[0]), half - unit * float(row[1])
 
-    def tip(row, style):
-        (px, py), length = at(row), max(float(row[:2].norm()), 1e-9)
-        dx, dy = float(row[0]) / length, -float(row[1]) / length
-        size = min(12.0, unit * length)
-        bx, by = px - size * dx, py - size * dy
-        return (f'<path d="M{half} {half}L{bx:.1f} {by:.1f}M{px:.1f} {py:.1f}L{bx - size * dy / 2:.1f} {by + size * dx / 2:.1f}'
-                f'L{bx + size * dy / 2:.1f} {by - size * dx / 2:.1f}Z" {style}/>')
-
     spokes = "".join(f"M{half} {half}L{px:.1f} {py:.1f}" for px, py in map(at, x))
     drawn = [f'<path d="{spokes}" stroke="{GREY}" stroke-opacity=".45"/>']
     for row in x[x[:, 2].argsort()]:
@@ -586,17 +587,13 @@ def framed(x: Tensor, alt: str, *, arrows: Sequence[Tensor] = (), before: Sequen
     if gone is not None:
         px, py = at(gone)
         drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="9" {_DASHED}/>')
-    drawn += [tip(row, _DASHED) for row in before]
+    drawn += [_pointer((half, half), at(row), _DASHED) for row in before]
     for k, row in enumerate(arrows):
-        drawn.append(tip(row, f'fill="{COLOURS[k]}" stroke="{COLOURS[k]}" stroke-width="4"'))
+        drawn.append(_pointer((half, half), at(row), f'fill="{COLOURS[k]}" stroke="{COLOURS[k]}" stroke-width="4"'))
         if names:
             px, py = at(row * (1 + 15 / max(unit * float(row[:2].norm()), 15)))
             drawn.append(f'<text x="{px:.1f}" y="{py + 6:.1f}" text-anchor="middle" font-weight="bold">{escape(names[k])}</text>')
-    head = 30 if title else 0
-    heading = f'<text x="{half}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
-    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {width + head}" role="img" '
-                   f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
-                   f'fill="currentColor">{heading}<g transform="translate(0 {head})">{"".join(drawn)}</g></svg>', alt)
+    return _by_hand(drawn, alt, title, width, width)
 
 
 def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start: Tensor | None = None,
@@ -621,19 +618,14 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
             drawn.append(f'<path d="M{sx:.1f} {sy:.1f}L{px:.1f} {py:.1f}" {_DASHED}/><circle cx="{sx:.1f}" cy="{sy:.1f}" r="4" '
                          f'fill="{GREY}"/>')
         if v is not None:
-            ex, ey = at(x[i] + 2 * v[i])
-            length = max(((ex - px) ** 2 + (ey - py) ** 2) ** 0.5, 1e-9)
-            dx, dy = (ex - px) / length, (ey - py) / length
-            bx, by = ex - 8 * dx, ey - 8 * dy
-            drawn.append(f'<path d="M{px:.1f} {py:.1f}L{bx:.1f} {by:.1f}M{ex:.1f} {ey:.1f}L{bx - 5 * dy:.1f} {by + 5 * dx:.1f}'
-                         f'L{bx + 5 * dy:.1f} {by - 5 * dx:.1f}Z" fill="currentColor" stroke="currentColor" stroke-width="2.5"/>')
+            drawn.append(_pointer((px, py), at(x[i] + 2 * v[i]), 'fill="currentColor" stroke="currentColor" stroke-width="2.5"', 9))
         drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" fill="{colour}" stroke="currentColor"/><text x="{px:.1f}" '
                      f'y="{py + 6:.1f}" text-anchor="middle" font-size="18" font-weight="bold" fill="black">'
                      f'{"+" if q[i] > 0 else "−"}</text>')
     for row in () if guess is None else guess:
         px, py = at(row)
         drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="15" fill="none" stroke="{COLOURS[2]}" stroke-width="4"/>')
-    return _square("".join(drawn), alt, title, width)
+    return _by_hand(drawn, alt, title, width, width)
 
 
 def trajectories(data: Trajectories, guess: Tensor, seen: Sequence[int], width: int = 270) -> Picture:
@@ -678,16 +670,26 @@ def trails(steps: Sequence[Tensor], alt: str, *, title: str = "", reach: float, 
         if inside:
             drawn.append(f'<circle cx="{half + unit * px:.1f}" cy="{half - unit * py:.1f}" r="5" fill="{COLOURS[0]}" '
                          'stroke="currentColor"/>')
-    return _square("".join(drawn), alt, title, width)
+    return _by_hand(drawn, alt, title, width, width)
 
 
-def _square(drawn: str, alt: str, title: str, width: int) -> Picture:
-    """What was drawn on a square of that width, under its title."""
+def _pointer(start: tuple[float, float], end: tuple[float, float], style: str, size: float = 12.0) -> str:
+    """An arrow with a head of that size, or as long as it is."""
+    (sx, sy), (px, py) = start, end
+    length = max(((px - sx) ** 2 + (py - sy) ** 2) ** 0.5, 1e-9)
+    size = min(size, length)
+    dx, dy = size * (px - sx) / length, size * (py - sy) / length
+    return (f'<path d="M{sx:.1f} {sy:.1f}L{px - dx:.1f} {py - dy:.1f}M{px:.1f} {py:.1f}L{px - dx - dy / 2:.1f} {py - dy + dx / 2:.1f}'
+            f'L{px - dx + dy / 2:.1f} {py - dy - dx / 2:.1f}Z" {style}/>')
+
+
+def _by_hand(drawn: Sequence[str], alt: str, title: str, width: float, height: float) -> Picture:
+    """What was drawn on a sheet of that size, under its title."""
     head = 30 if title else 0
     heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
-    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {width + head}" role="img" '
+    return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + head:.0f}" role="img" '
                    f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
-                   f'fill="currentColor">{heading}<g transform="translate(0 {head})">{drawn}</g></svg>', alt)
+                   f'fill="currentColor">{heading}<g transform="translate(0 {head})">{"".join(drawn)}</g></svg>', alt)
 
 
 def nbody(just_run: float, seen: int, others: Mapping[str, float], forms: Mapping[str, str]) -> Picture:
@@ -724,3 +726,33 @@ def nbody(just_run: float, seen: int, others: Mapping[str, float], forms: Mappin
     alt = (f"Just run, an EGNN after {seen:,} trajectories: {just_run:.4f}. " + "; ".join(f"{k}: {v:.3f}" for k, v in others.items())
            + ". Recorded medians at the end: " + "; ".join(f"{k} {np.median(y[-1]):.4f}" for k, (_, y, _) in curves.items()) + ".")
     return picture(draw, alt, width=8.6, height=4.6)
+
+
+def arrows_at(x: Tensor, arrows: Tensor, alt: str, *, expected: Tensor | None = None, linked: bool = False,
+              labels: Sequence[str] = (), title: str = "", reach: tuple[float, float] = (2.0, 2.0), width: int = 300) -> Picture:
+    """Points x (n, 3), seen along z, with an arrow (3,) at each; a point that is nearer is larger.
+
+    ``expected`` (n, 3) are arrows to compare with, grey and dashed, ``linked`` joins each point to the next, ``reach`` is how far
+    from the origin the picture goes, to the right and upwards. Written by hand: a slider redraws it at every step.
+    """
+    unit = (width / 2 - 8) / reach[0]
+    height = 2 * unit * reach[1] + 16
+
+    def at(row):
+        return width / 2 + unit * float(row[0]), height / 2 - unit * float(row[1])
+
+    drawn = []
+    if linked:
+        chain = "L".join(f"{px:.1f} {py:.1f}" for px, py in map(at, x))
+        drawn.append(f'<path d="M{chain}" fill="none" stroke="{GREY}" stroke-width="5" stroke-opacity=".6"/>')
+    span = max(x[:, 2].abs().max().item(), 1e-9)
+    for i in x[:, 2].argsort().tolist():
+        (px, py), near = at(x[i]), 0.3 * x[i, 2].item() / span
+        if expected is not None:
+            drawn.append(_pointer((px, py), at(x[i] + expected[i]), _DASHED))
+        drawn.append(_pointer((px, py), at(x[i] + arrows[i]), f'fill="{COLOURS[1]}" stroke="{COLOURS[1]}" stroke-width="3.5"'))
+        radius = (11 if len(labels) else 7) * (1 + near)
+        drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius:.1f}" fill="{COLOURS[0]}" stroke="currentColor"/>')
+        if len(labels):
+            drawn.append(f'<text x="{px:.1f}" y="{py + 5.5:.1f}" text-anchor="middle" font-weight="bold" fill="black">{labels[i]}</text>')
+    return _by_hand(drawn, alt, title, width, height)

@@ -171,10 +171,10 @@ METHODS: dict[str, Callable[[str], nn.Module]] = {
 }
 
 
-def train(method: str, target: str, data: Neighbourhoods, seed: int, bar: bool = True) -> nn.Module:
+def train(method: str, target: str, data: Neighbourhoods, seed: int, bar: bool = True, steps: int | None = None) -> nn.Module:
     """The method's network, trained within the `BUDGET` on upright neighbourhoods: data -> answers.
 
-    Raises ValueError for another method or target.
+    ``steps`` makes another number of steps, where the budget's takes too long to wait for. Raises ValueError for another method or target.
     """
     if method not in METHODS or target not in TARGETS:
         raise ValueError(f"method is {method!r} and target {target!r}; expected one of {', '.join(METHODS)} and one of "
@@ -193,7 +193,7 @@ def train(method: str, target: str, data: Neighbourhoods, seed: int, bar: bool =
             return nn.functional.cross_entropy(out, y)
         return (out - y).square().flatten(1).sum(1).mean() / SCALE[target]
 
-    fit(model.parameters(), loss, BUDGET["steps"], BUDGET["lr"], bar=bar, cosine=True)
+    fit(model.parameters(), loss, steps or BUDGET["steps"], BUDGET["lr"], bar=bar, cosine=True)
     return model.eval()
 
 

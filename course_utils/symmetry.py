@@ -1,4 +1,5 @@
-"""Rotations, and what they do to what: the slides "Rotation invariance and equivariance" and "Equivariant message passing".
+"""Rotations, and what they do to what: the slides "Rotation invariance and equivariance", "Equivariant message passing" and
+"Representing vectors".
 
     the slide's letter    here
     R                     a 3 x 3 matrix with R^T R = 1; det R = +1 turns, det R = -1 reflects as well
@@ -12,6 +13,7 @@ depends on the kind of a quantity, and `act` is the table of that. `equivariance
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -138,6 +140,23 @@ def yzx_to_xyz(features: Tensor) -> Tensor:
     if features.shape[-1:] != (7,):
         raise ValueError(f"features has shape {tuple(features.shape)}; expected (..., 7): m, vy, vz, vx, ay, az, ax.")
     return features[..., [0, 3, 1, 2, 6, 4, 5]]
+
+
+def irreps_dim(text: str) -> int:
+    """How many numbers a row of features such as "8x0e + 4x1o" holds, as e3nn writes them: 8 * 1 + 4 * 3 = 20.
+
+    A term is a multiplicity and an x, or neither for one feature; a degree l, of 2 l + 1 numbers; and a parity, e or o, which
+    says what an inversion does. Spaces do not matter, and an empty text holds nothing. Raises ValueError for another text.
+    """
+    numbers = 0
+    for term in text.split("+") if text.strip() else ():
+        found = re.fullmatch(r"(?:(\d+)x)?(\d+)[eo]", term.replace(" ", ""))
+        if not found:
+            raise ValueError(f"{term.strip()!r} in {text!r} is no feature; expected a multiplicity, x, a degree and a parity e or "
+                             'o, such as "4x1o", or "1o" for one.')
+        multiplicity, l = found.groups()
+        numbers += int(multiplicity or 1) * (2 * int(l) + 1)
+    return numbers
 
 
 def require_kind(kind: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from itertools import permutations
 from math import radians
 
 import ipywidgets
@@ -474,3 +475,144 @@ def exploded(n: int, rounds: int, psi: float = 0.1) -> tuple[plotting.Picture, s
 
 def _times(size: float) -> str:
     return f"{size:,.2f}" if size < 100 else f"{size:,.0f}"
+
+
+COLUMNS = "abcdefg"
+"""The names of the columns in `vector_game`, whatever they hold."""
+_OBJECTS = torch.tensor([[-1.0, 0.5, 0.4], [0.2, 1.1, -0.7], [1.1, -0.1, 0.9], [-0.2, -1.0, -0.4]], dtype=torch.float64)
+
+
+def hidden_rows(number: int) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    """Round ``number`` of `vector_game`: two tables (4, 7), a rotation R (3, 3), and what is in each column.
+
+    A row is a mass, a velocity and an acceleration, "m vx vy vz ax ay az", its columns shuffled; the second table is the first after
+    everything was turned by R. R is far enough from the identity, and from turns that renaming axes would hide.
+    """
+    random = torch.Generator().manual_seed(number)
+    while True:
+        mass = 1 + 3 * torch.rand(4, 1, generator=random, dtype=torch.float64)
+        v, a = torch.randn(2, 4, 3, generator=random, dtype=torch.float64)
+        R = symmetry.random_rotation((), random, torch.float64)
+        renamed = torch.stack([R[list(order)][:, list(order)] for order in permutations(range(3))])
+        if (renamed[1:] - R).abs().amax((1, 2)).min() > 0.5:
+            break
+    p = torch.randperm(7, generator=random)
+    before, after = torch.cat([mass, v, a], dim=1), torch.cat([mass, v @ R.T, a @ R.T], dim=1)
+    return before[:, p], after[:, p], R, ["m vx vy vz ax ay az".split()[k] for k in p.tolist()]
+
+
+def vector_game(rounds: int = 20) -> ipywidgets.VBox:
+    """Two tables of four objects, before and after everything was turned: which three columns are a vector, in which order?
+
+    It draws the three chosen as arrows, and says what goes wrong.
+    """
+    number = slider("round", 1, rounds, 1)
+    axes = [choice(f"{axis}:", COLUMNS) for axis in "xyz"]
+    for axis, column in zip(axes, COLUMNS):
+        axis.value = column
+        axis.style.button_width = "46px"
+    shown = ipywidgets.HTML()
+
+    def draw(change=None):
+        shown.value = vector_guess(number.value, "".join(axis.value for axis in axes)).html
+
+    for control in (number, *axes):
+        control.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([number, ipywidgets.HBox(axes, layout={"flex_flow": "row wrap", "grid_gap": "18px"}), shown, KeepKeys()])
+
+
+def vector_guess(number: int, columns: str, table: bool = True) -> plotting.Picture:
+    """One picture of `vector_game`: the columns such as "bdf" taken for x, y and z; without ``table``, only the arrows."""
+    before, after, R, _ = hidden_rows(number)
+    chosen = [COLUMNS.index(column) for column in columns]
+    old, new = before[:, chosen], after[:, chosen]
+    said = f"{', '.join(columns)}: {_said_of_columns(old, new, R, chosen)}"
+    moved = _OBJECTS @ R.T
+    left = plotting.arrows_at(_OBJECTS, 0.8 * old, f"Four objects with arrows made of columns {', '.join(columns)}, before the turn.", labels="1234",
+                              title="before", reach=(3.0, 2.1), width=330)
+    right = plotting.arrows_at(moved, 0.8 * new, f"After the turn. {said}", expected=0.8 * old @ R.T, labels="1234",
+                               title="after; dashed: turned along", reach=(3.0, 2.1), width=330)
+    status = f'<div role="status" style="font-size:18px">{escape(said)}</div>'
+    html = (_tables(before, after, chosen) if table else "") + plotting.row(left, right).html + status
+    return plotting.Picture(html, f"{left.alt} {right.alt}")
+
+
+def _said_of_columns(old: Tensor, new: Tensor, R: Tensor, chosen: Sequence[int]) -> str:
+    if len(set(chosen)) < 3:
+        return "x, y and z need three different columns."
+    lengths, turned = old.norm(dim=1), new.norm(dim=1)
+    if (worst := (turned - lengths).abs()).max() > 1e-9:
+        i = int(worst.argmax())
+        return f"object {i + 1} had length {lengths[i]:.2f} and now has {turned[i]:.2f}. A turn keeps lengths: no vector."
+    for order in permutations(range(3)):
+        order = list(order)
+        if (new[:, order] - old[:, order] @ R.T).abs().max() < 1e-9:
+            if order == [0, 1, 2]:
+                return "every arrow turned along with the objects. A vector, in its order."
+            cyclic = torch.linalg.det(torch.eye(3)[order]) > 0
+            return ("all lengths stay, so the three belong together. But they turn otherwise than the objects: "
+                    + ("go on round the circle, x to y to z." if cyclic else "two of them are in each other's place."))
+    return "all lengths stay."
+
+
+def _tables(before: Tensor, after: Tensor, chosen: Sequence[int]) -> str:
+    """Both tables, side by side; the chosen columns are shaded, and say for what they are taken."""
+    def cells(row, tag="td"):
+        return "".join(f'<{tag} style="text-align:right;padding:0 .45em;{"background:#c9621a40" if k in chosen else ""}">{text}</{tag}>'
+                       for k, text in enumerate(row))
+
+    names = [f"{column}<br>{'=' if k in chosen else ''}{','.join(axis for axis, c in zip('xyz', chosen) if c == k) or '&nbsp;'}"
+             for k, column in enumerate(COLUMNS)]
+    gap = '<td style="padding:0 .5em"></td>'
+
+    def numbers(row):
+        return cells(f"{value:.2f}".replace("-", "−") for value in row.tolist())
+
+    rows = "".join(f'<tr><th scope="row" style="text-align:left">{i + 1}</th>{numbers(before[i])}{gap}{numbers(after[i])}</tr>'
+                   for i in range(len(before)))
+    return (f'<table style="font-size:17px;line-height:1.45;border:0;font-variant-numeric:tabular-nums"><caption style="text-align:left">'
+            "Four objects before the turn (left) and after it (right)</caption>"
+            f"<tr><td></td>{cells(names, 'th')}{gap}{cells(names, 'th')}</tr>{rows}</table>")
+
+
+def mirror(x: Tensor, arrows: Callable[[Tensor], Tensor], answers: Mapping[str, Callable[[Tensor], Tensor]]) -> ipywidgets.VBox:
+    """A stretch of a protein's backbone x (residues, 4, 3), turned by a slider and mirrored by a button.
+
+    ``arrows`` makes a vector for each residue of it, ``answers`` a number each.
+    """
+    turn, how = slider("turn, in degrees", -180, 180, 0), choice("", ["as it is", "mirrored"])
+    shown = ipywidgets.HTML()
+
+    def draw(change=None):
+        shown.value = mirrored(x, arrows, answers, turn.value, how.value == "mirrored").html
+
+    for control in (turn, how):
+        control.observe(draw, "value")
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox([turn, how], layout={"flex_flow": "row wrap"}), shown, KeepKeys()])
+
+
+def mirrored(x: Tensor, arrows: Callable[[Tensor], Tensor], answers: Mapping[str, Callable[[Tensor], Tensor]], degrees: float = 0,
+             mirror: bool = False, width: int = 640) -> plotting.Picture:
+    """One picture of `mirror`: arrows of the moved backbone; dashed, those of the unmoved, moved as vectors; and the answers."""
+    x = x - x[:, 1].mean(0)
+    x = x @ frames.canonicalize(x[:, 1])[1]  # along the page, as long as it is
+    M = symmetry.rotation_about(torch.tensor([1.0, 0.0, 0.0], dtype=x.dtype), radians(degrees))
+    M = M @ torch.diag(torch.tensor([1.0, 1.0, -1.0 if mirror else 1.0], dtype=x.dtype))
+    moved = x @ M.T
+    found, expected = arrows(moved), arrows(x) @ M.T
+    apart = torch.rad2deg(torch.arccos((torch.nn.functional.normalize(found, dim=1) * torch.nn.functional.normalize(expected, dim=1))
+                                       .sum(1).clamp(-1, 1))).mean().item()
+    said = {name: (answer(x).item(), answer(moved).item()) for name, answer in answers.items()}
+    what = f"turned by {degrees:g} degrees" + (" and mirrored" if mirror else "")
+    words = "; ".join(f"{name} {old:.4f} before and {new:.4f} now" for name, (old, new) in said.items())
+    reach = moved[:, 1, :2].norm(dim=1).max().item() + 3.5
+    picture = plotting.arrows_at(moved[:, 1], 3.2 * found, f"{len(x)} residues, {what}: their arrows are {apart:.0f} degrees from where "
+                                 f"vectors would be. {words}.", expected=3.2 * expected, linked=True,
+                                 title=f"{what}: arrows are {apart:.0f}° off", reach=(reach, 0.34 * reach), width=width)
+    rows = "".join(f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding-right:1em">{escape(name)}</th>'
+                   f'<td style="padding-right:1em">{old:.4f}</td><td><b>{new:.4f}</b></td></tr>' for name, (old, new) in said.items())
+    table = (f'<table role="status" style="font-size:18px;line-height:1.5;border:0"><tr><th scope="col" style="text-align:left">a network with</th>'
+             f'<th scope="col" style="padding-right:1em">before</th><th scope="col">now</th></tr>{rows}</table>')
+    return plotting.Picture(picture.html + table, picture.alt)

@@ -70,7 +70,8 @@ def test_notebook_2_works_in_slides(page, lab):
                                              ("04_invariance_and_equivariance", "before and after they moved"),
                                              ("05_radius_graphs", "30 points joined within r = 1.0: 42 edges"),
                                              ("06_augmentation_and_canonicalization", "noise of 1e-5 turned the frame by"),
-                                             ("07_egnn", "of 6 particles are in sight")])
+                                             ("07_egnn", "of 6 particles are in sight"),
+                                             ("08_gvp", "Four objects with arrows made of columns a, b, c")])
 def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path, name, says):
     shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
     with browser.jupyterlab(tmp_path) as alone:
@@ -81,7 +82,7 @@ def test_the_first_interaction_of_a_notebook_follows_the_keyboard(page, tmp_path
 
 
 @pytest.mark.parametrize("name", ["04_invariance_and_equivariance", "05_radius_graphs",
-                                  "06_augmentation_and_canonicalization", "07_egnn"])
+                                  "06_augmentation_and_canonicalization", "07_egnn", "08_gvp"])
 def test_a_slider_keeps_its_keys_in_slides_without_a_graph_beside_it(page, tmp_path, name):
     shutil.copy(NOTEBOOK.with_stem(name), tmp_path)
     with browser.jupyterlab(tmp_path) as alone:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from course_utils import exercises, frames, graphs, message_passing, symmetry
 from course_utils.exercises import check, find, verdict_on, yours
-from course_utils.exercises.declare import Outcome, SameSet
+from course_utils.exercises.declare import Outcome, SameNumber, SameSet
 from course_utils.exercises.verdict import judge
 from course_utils.exercises.run import call_all
+from course_utils.systems import untrained
 
 EXERCISES = list(exercises._declared().values())
 SEEDS = range(5)
@@ -391,6 +392,8 @@ def test_a_verdict_is_a_function_of_inputs_and_outcomes_alone(exercise):
             return tuple(map(over_a_pipe, value))
         if isinstance(value, dict):
             return dict(value)
+        if isinstance(value, int):
+            return value
         return torch.from_numpy(value.numpy().copy())
 
     wrong = exercise.misconceptions[0].wrong
@@ -493,3 +496,20 @@ def test_any_rule_that_the_cloud_decides_is_a_canonical_pose():
                 F = F * torch.stack([first * second, first, second])
                 return (x - c) @ F, F, c
             assert verdict(find("canonicalize"), canonicalize, seed).state == "right"
+
+
+def test_a_number_is_a_number():
+    same = SameNumber()
+    assert same.difference(7, 7) is None and same.difference(3, 7) == "the answer is 3; expected 7."
+    assert same.difference(7.0, 7) == "the answer is a float; expected a whole number, an int."
+    assert "is a bool" in same.difference(True, 1) and "is a Tensor" in same.difference(torch.tensor(7), 7)
+
+
+def test_the_message_function_of_the_checks_turns_along_and_sees_the_order():
+    for n, nu in ((2, 3), (4, 0), (0, 1)):
+        s, V, R = torch.randn(5, n).double(), torch.randn(5, nu, 3).double(), symmetry.random_rotation(dtype=torch.float64)
+        (m_s, m_V), (turned_s, turned_V) = untrained.message(s, V), untrained.message(s, V @ R.T)
+        torch.testing.assert_close(turned_s, m_s)
+        torch.testing.assert_close(turned_V, m_V @ R.T)
+    s, V = torch.randn(5, 3), torch.randn(5, 2, 3)
+    assert all((a - b).abs().max() > 1e-3 for a, b in zip(untrained.message(s, V), untrained.message(s.flip(1), V.flip(1))))

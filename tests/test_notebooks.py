@@ -325,6 +325,60 @@ CLAIMS = {
         "The augmented network of notebook 6 was off by two fifths": "round(sum(augmented) / 5, 1) == 0.4",
         "Frame averaging is as good here": "0.8 < of_method('frame averaging', 64) / of_method('EGNN', 64) < 1.25",
     },
+    "08_gvp": {
+        "Four objects, seven numbers each": "before.shape == after.shape == (4, 7)",
+        "One column is a scalar, and the other six are two vectors": "sorted(name[0] for name in names) == list('aaamvvv')",
+        "All six orders keep them": "all(torch.allclose(v[:, c].norm(dim=1), v_turned[:, c].norm(dim=1)) for c in orders.values())",
+        "Only one turns as the objects do":
+            "all([order for order in orders if turns(*rows_of(k), order)] == ['xyz'] for k in range(1, 21))",
+        "Three of the orders, x y z, y z x and z x y, are turns of the axes (determinant +1), the other three are mirrors (−1)":
+            "[torch.linalg.det(torch.eye(3)[c]).item() for c in orders.values()] == [1, 1, 1, -1, -1, -1]",
+        "A comma is missing between the rows": "'perhaps you missed a comma' in str(heard[0].message) and len(eval(with_comma, dict(letters))) == 2",
+        "With the comma it is a table of 7 numbers an atom": "[len(row) for row in eval(with_comma, dict(letters))] == [7, 7]",
+        "`8x0e + 4x1o` is eight scalars, then four vectors": "symmetry.irreps_dim('8x0e + 4x1o') == 8 * 1 + 4 * 3",
+        "count its 20 numbers": "symmetry.irreps_dim('8x0e + 4x1o') == 20",
+        "so $\\mathbf V' = 0$ is the only answer that turns along": "kinds['Algorithm 1'](zero).abs().max() == 0 < kinds['with a bias'](zero).abs().max()",
+        "A bias is an arrow that stays when all others turn":
+            "max(curves_of_kinds['Algorithm 1']) < 1e-12 and min(max(curves_of_kinds[k]) for k in ('with a bias', 'ReLU on components')) > 0.3",
+        "lengths need care": "not slope_of_a_plain_root.isfinite().all()",
+        "**In Algorithm 1, scalars never reach the vectors.**":
+            "torch.equal(layer(-s, V)[1], layer(s, V)[1]) and (gated(-s, V)[1] - gated(s, V)[1]).abs().max() > 1e-3",
+        "knows nothing of shifts":
+            "[check_equivariance(lambda x, e: from_places(x, e, V_of(x)), ['node position', 'edge_index'], 'edge vector')['translation'].verdict "
+            "for V_of in (lambda x: x - x.mean(0), lambda x: x)] == ['holds', 'fails']",
+        "an enzyme of 162 residues": "len(protein) == 162",
+        "right under rotations, wrong by a sign in a mirror":
+            "check_equivariance(torch.linalg.cross, ['node vector'] * 2, 'node pseudovector').holds",
+        "it passes every test that turns, and fails the one that mirrors":
+            "[check_equivariance(side_chain, 'node position 4', 'node vector')[t].verdict for t in ('rotation', 'reflection')] == ['holds', 'fails']",
+        "the 23 residues of a helix": "len(helix) == 23 and volumes(helix).min() > 30",
+        "the mirrored helix gets the *same* answer, whatever the weights":
+            "all(abs(f(-helix) - f(helix)) < 1e-12 for f in map(polar, range(5)))",
+        "With it, the network is only SO(3)-equivariant":
+            "all(abs(f(helix @ R.T) - f(helix)) < 1e-9 < 1e-5 < abs(f(-helix) - f(helix)) for f in [networks['side chains']])",
+        "The plateaus are helices, and all of them are on the positive side":
+            "longest_run(volumes(protein) < 0) <= 4 and longest_run((volumes(protein) - 45).abs() < 15) > 15",
+        "draws a hundred points in a ball, three of them special": "few.x.shape[1] == 100 and (few.special.sum(1) == 3).all()",
+        "the GNN fails at the first and the GVP wins everywhere":
+            "synthetic.PUBLISHED['GNN']['off-centre'] > 0.8 and all(synthetic.PUBLISHED['GVP'][t] < synthetic.PUBLISHED['GNN'][t] for t in synthetic.TASKS)",
+        "with less data and two seeds": "recorded.load('synthetic')['settings']['train'] < 16000 and len(runs) == 2 * 3 * 2",
+        "the network without vectors is as good as the GVP": "all(a < b for a, b in zip(found['off-centre, GNN'], found['off-centre, GVP']))",
+        "on the combined task two seeds decide nothing":
+            "min(found['combined, GNN']) < max(found['combined, GVP']) and max(found['combined, GNN']) > max(found['combined, GVP']) > min(found['combined, GVP'])",
+        "At the surface, neighbours are farther away":
+            "near.mean(1)[distance > 9].mean() > 1.2 * near.mean(1)[distance < 5].mean() and 0.45 < explained < 0.65",
+        "with 80 of the 300 steps that the recorded ones had": "recurring.BUDGET['steps'] == 300",
+        "always answering zero has error 1": "abs(crystals.error(torch.zeros(1000, 3), test, 'missing') - 1) < 1e-5",
+        "Distances do no better than zero": "all(min(of_seeds('distances', size)) > 0.99 for size in SIZES)",
+        "Coordinates manage, turned or not": "0.02 < median_of('coordinates', 256) < 0.04",
+        "with 64 examples they are far behind": "min(of_seeds('coordinates', 64)) > 3 * max(of_seeds('GVP', 64))",
+        "EGNN stays where the one line is": "all(abs(median_of('EGNN', size) - one_line) < 0.003 for size in SIZES)",
+        "The GVP goes below it, and does so from 64 examples on": "all(max(of_seeds('GVP', size)) < one_line for size in SIZES)",
+        "an untrained GVP with layer norms points there, in the median, about as strongly as on other clouds":
+            "0.5 < median(points(0, torch.float32, k) / points(0.3, torch.float32, k) for k in range(24)) < 2",
+        "In `float64` it points less than a thousandth as strongly":
+            "all(points(0, torch.float64, k) < 1e-3 * points(0, torch.float32, k) for k in range(24))",
+    },
 }
 # What the claims need beside the notebook's own names.
 HELPERS = """
@@ -423,6 +477,59 @@ def symmetric(f_u, f_v, d2):
 
 def of_method(method, size):
     return median(missing[f"{method}, {size}, seed {seed}"]["turned"] for seed in range(5))
+""",
+    "08_gvp": """
+from statistics import median
+
+SIZES = 64, 256, 1024, 4096
+with_comma = snippet.replace("features =", "").replace("]\\n    [m1", "],\\n    [m1").strip()
+at_zero = torch.zeros(2, 3, requires_grad=True)
+slope_of_a_plain_root, = torch.autograd.grad(at_zero.square().sum(1).sqrt().sum(), at_zero)
+curves_of_kinds = {name: [off_by(f, angle) for angle in angles] for name, f in kinds.items()}
+record = recorded.load("recurring_missing")["runs"]
+
+def rows_of(k):
+    before, after, R, names = widgets.hidden_rows(k)
+    at = [names.index(f"v{axis}") for axis in "xyz"]
+    return before[:, at], after[:, at], R
+
+def turns(v, v_turned, R, order):
+    return torch.allclose(v_turned[:, orders[order]], v[:, orders[order]] @ R.T)
+
+def polar(seed):
+    torch.manual_seed(seed)
+    net = gvp.GVPNetwork((1, 2), (8, 1), (8, 4), (1, 0), rounds=2, reduce="mean").double().requires_grad_(False)
+
+    def answer(x):
+        step, none = x[:, 1].diff(dim=0), x.new_zeros(1, 3)
+        V = torch.stack([torch.cat([step, none]), bisector(x)], dim=1)
+        edge_index = neighbors.radius_graph(x[:, 1], 8.0)
+        return net(x.new_ones(len(x), 1), V, edge_index, *gvp.edge_geometry(x[:, 1], edge_index, 8.0))[0].item()
+    return answer
+
+def points(noise, dtype, draw):  # how long a vector an untrained network makes of a turned octahedron
+    torch.manual_seed(draw)
+    net = gvp.GVPNetwork((1, 0), (8, 1), (8, 4), (1, 1), rounds=3, reduce="mean").to(dtype)
+    random = torch.Generator().manual_seed(draw)
+    R = symmetry.random_rotation((), random, torch.float64)
+    x = torch.cat([torch.eye(3), -torch.eye(3), torch.zeros(1, 3)]).double() @ R.T
+    x = (x + noise * torch.randn(x.shape, generator=random, dtype=torch.float64)).to(dtype)
+    edge_index = neighbors.radius_graph(x, 1.6)
+    none = x.new_zeros(len(x), 0, 3)
+    return net(x.new_ones(len(x), 1), none, edge_index, *gvp.edge_geometry(x, edge_index, 1.6))[1].norm().item()
+
+def longest_run(mask):
+    best = now = 0
+    for value in mask.tolist():
+        now = now + 1 if value else 0
+        best = max(best, now)
+    return best
+
+def of_seeds(method, size):
+    return [record[f"{method}, {size}, seed {seed}"]["turned"] for seed in range(5)]
+
+def median_of(method, size):
+    return median(of_seeds(method, size))
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]
@@ -592,7 +699,7 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
 
 
 COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_invariance_and_equivariance", "05_radius_graphs",
-            "06_augmentation_and_canonicalization", "07_egnn")
+            "06_augmentation_and_canonicalization", "07_egnn", "08_gvp")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -607,6 +714,8 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         names |= {"x": torch.randn(6, 3) + 2, "y": torch.randn(1, 3), "R": symmetry.random_rotation()}
     if name == "07_egnn":
         names |= {"f": h, "x": torch.randn(3, 3), "psi_c": untrained.psi_c, "pairs": neighbors.all_pairs(3)}
+    if name == "08_gvp":
+        names |= {"features": torch.randn(5, 7), "V": torch.randn(5, 3, 3), "R": symmetry.random_rotation()}
     assert code and name in COMPARED, f"compare the code of {name} with ours below, and list it in COMPARED"
     exec(code, names)  # noqa: S102  our own notebook
     if name == "01_graph_tasks":
@@ -650,6 +759,12 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         torch.testing.assert_close(names["x_new"], egnn.egnn_coordinates(h, x, untrained.psi_c))
         exec(code.replace('aggr="add"', 'aggr="mean"'), names)  # noqa: S102  as its comment says
         torch.testing.assert_close(names["x_new"], egnn.with_constant(x, egnn.egnn_coordinates(h, x, untrained.psi_c)))
+    if name == "08_gvp":
+        features, R, V = (names[key] for key in ("features", "R", "V"))
+        assert names["length"] == symmetry.irreps_dim("0e + 1o + 1o") == 7
+        vectors = symmetry.act("vector", R, torch.zeros(3), features[:, 1:].reshape(5, 2, 3)).flatten(1)
+        torch.testing.assert_close(names["turned"], torch.cat([features[:, :1], vectors], dim=1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(names["mixed"], names["W"] @ V)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -32,6 +32,8 @@ def figures():
                              guess=-torch.eye(3), title="a & b")
     yield plotting.trails([torch.eye(3), 2 * torch.eye(3), 9 * torch.eye(3)], "Three <trails>.", reach=4, title="a & b")
     yield plotting.nbody(0.012, 15_000, {"straight on": 0.1}, {"psi_c of messages": ""})
+    yield plotting.arrows_at(torch.eye(3), torch.ones(3, 3), "Three points with <arrows>.", expected=torch.eye(3), linked=True, labels="123", title="a & b")
+    yield plotting.bars({"one": [0.2, 0.4], "two": [0.9]}, "Bars and diamonds.", xlabel="share", published={"one": 0.5, "two": 0.1})
     for f in (mystery.repelled, mystery.centroid, mystery.heights, mystery.radius):
         yield plotting.motions(f, widgets.CLOUD, torch.eye(3).double(), torch.ones(3), f"What <{f.__name__}> does.",
                                torch.arange(6).roll(1))
@@ -389,3 +391,63 @@ def test_a_trajectory_says_how_far_the_guess_is_off():
     data = nbody.charged_particles(3, steps=(100, 200))
     picture = plotting.trajectories(data, nbody.answer(data) + torch.tensor([0.0, 0.3, 0.4]), (2, 0))
     assert picture.alt.count("the guess is off by 0.50 in the mean") == 2 and "Trajectory 2: start" in picture.alt
+
+
+def test_arrows_start_at_their_points_and_what_was_expected_is_dashed():
+    x, arrows = torch.tensor([[0.0, 0, 0], [1, 0, 0]]), torch.tensor([[0.0, 1, 0], [0, -1, 0]])
+    html = plotting.arrows_at(x, arrows, "Arrows.", reach=(2, 2), width=416).html  # 100 pixels a unit
+    assert re.findall(r"M(\S+ \S+)L\S+ \S+M(\S+ \S+)L", html) == [("208.0 208.0", "208.0 108.0"), ("308.0 208.0", "308.0 308.0")]
+    assert "dasharray" not in html and plotting.arrows_at(x, arrows, "Arrows.", expected=arrows).html.count("dasharray") == 2
+
+
+def test_the_vector_game_says_what_is_wrong_with_each_guess():
+    for number in range(1, 21):
+        before, after, R, names = widgets.hidden_rows(number)
+        assert sorted(names) == sorted("m vx vy vz ax ay az".split()) and torch.linalg.det(R) > 0.99
+        columns = dict(zip(names, widgets.COLUMNS))
+        assert torch.equal(before[:, names.index("m")], after[:, names.index("m")])
+        for q in "va":
+            x, y, z = (columns[f"{q}{axis}"] for axis in "xyz")
+            assert "A vector, in its order." in widgets.vector_guess(number, x + y + z).alt
+            for guess in (y + z + x, z + x + y):
+                assert "go on round the circle" in widgets.vector_guess(number, guess).alt
+            for guess in (x + z + y, y + x + z, z + y + x):
+                assert "in each other's place" in widgets.vector_guess(number, guess).alt
+            for guess in (x + y + columns["m"], x + y + columns["az" if q == "v" else "vz"]):
+                assert "A turn keeps lengths: no vector." in widgets.vector_guess(number, guess).alt
+            assert "three different columns" in widgets.vector_guess(number, x + x + y).alt
+    number, axes, shown, _ = widgets.vector_game().children
+    seen, seconds = set(), []
+    for control, value in [(number, 2), (axes.children[0], "d"), (axes.children[1], "e"), (axes.children[2], "a")]:
+        start = time.perf_counter()
+        control.value = value
+        seconds.append(time.perf_counter() - start)
+        seen.add(shown.value)
+    assert len(seen) == 4 and max(seconds) < 0.1 and "d, e, a: " in shown.value
+    assert min(map(int, re.findall(r'font-size[=:]"?(\d+)', shown.value))) >= 16
+
+
+def test_the_mirror_turns_vectors_along_and_not_cross_products():
+    x = datasets.lysozyme().x[58:81].double()
+
+    def across(x):
+        return torch.nn.functional.normalize(torch.linalg.cross(x[:, 0] - x[:, 1], x[:, 2] - x[:, 1]), dim=1)
+
+    answers = {"a size": lambda x: x.std(), "a volume": lambda x: torch.linalg.det(x[:3, 1])}
+    for arrows, off in ((lambda x: x[:, 0] - x[:, 1], 0), (across, 180)):
+        for mirror in (False, True):
+            figure = widgets.mirrored(x, arrows, answers, 50, mirror)
+            assert f"are {off * mirror} degrees from" in figure.alt
+            (size, same), (volume, other) = ((float(old), float(new)) for old, new in re.findall(r"(\S+) before and (\S+) now", figure.alt))
+            assert size == same and volume == pytest.approx(-other if mirror else other, abs=2e-4) and volume != 0
+    controls, shown, _ = widgets.mirror(x, across, answers).children
+    turn, how = controls.children
+    start = time.perf_counter()
+    turn.value, how.value = 30, "mirrored"
+    assert time.perf_counter() - start < 0.2 and "turned by 30 degrees and mirrored: arrows are 180° off" in shown.value
+
+
+def test_the_recurring_figure_says_what_was_different_in_the_run():
+    found = {"turned": 0.125, "by angle": [0.25] * len(recurring.ANGLES)}
+    figure = plotting.recurring("missing", {"GVP": found}, 256, note="80 of 300 steps")
+    assert "just run, 80 of 300 steps, 0.250 upright" in figure.alt

@@ -51,6 +51,14 @@ def test_a_recorded_point_is_found_again(method):
     assert found == pytest.approx(errors("missing", method, 64)[0], rel=0.3)
 
 
+def test_a_shorter_run_makes_so_many_steps_and_the_budgets_else(monkeypatch):
+    made = []
+    monkeypatch.setattr(recurring, "fit", lambda parameters, loss, steps, *more, **options: made.append(steps))
+    for steps in (None, 80):
+        recurring.train("distances", "missing", recurring.training_set(8, 0), 0, bar=False, steps=steps)
+    assert made == [recurring.BUDGET["steps"], 80]
+
+
 def test_every_method_earns_its_place():
     """The ordering of the methods, by the median of five seeds with 1,024 neighbourhoods to train with.
 

@@ -134,6 +134,14 @@ def test_bad_input_is_explained():
         symmetry.act("vector", torch.zeros(3), b, R)
     with pytest.raises(ValueError, match=r"features has shape \(2, 6\); expected \(..., 7\)"):
         symmetry.yzx_to_xyz(torch.zeros(2, 6))
+    for text in ("1", "o", "3x", "x1o", "1a", "-1x0e", "2x3x0e", "0e + ", "+", "1o1o", "8*0e"):
+        with pytest.raises(ValueError, match="is no feature; expected a multiplicity, x, a degree and a parity"):
+            symmetry.irreps_dim(text)
+
+
+@pytest.mark.parametrize("text", ["0e + 1o + 1o", "8x0e + 4x1o", "16x0e+3x2e+2x10o", "1e", "0x1o", "", " 2x1o ", "12x3o + 0o"])
+def test_the_length_of_a_row_is_e3nns(text):
+    assert symmetry.irreps_dim(text) == o3.Irreps(text).dim
 
 
 # ------------------------------------------------------------------------------------- equivariance_error, classify

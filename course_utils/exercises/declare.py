@@ -271,6 +271,16 @@ class SameWords:
         return wrong and f"{wrong} is {value[wrong]!r}; expected {expected[wrong]!r}."
 
 
+class SameNumber:
+    """Answers are whole numbers, and the same where they are equal."""
+
+    def difference(self, value: Any, expected: Any) -> str | None:
+        """None where the two are the same, else what was given."""
+        if type(value) is not int:
+            return f"the answer is a {_type(value)}; expected a whole number, an int."
+        return None if value == expected else f"the answer is {value}; expected {expected}."
+
+
 class SameSet:
     """Answers (count, ...) are the same where they have the same members along the first axis, in any order."""
 

@@ -27,6 +27,8 @@ POINTS, RADIUS, APART, SPECIAL, NEIGHBOURS = 100, 10.0, 2.0, 3, 10
 MEAN = {"off-centre": 4.16, "perimeter": 31.39}
 SD = {"off-centre": 1.60, "perimeter": 7.09}
 TASKS = "off-centre", "perimeter", "combined"
+PUBLISHED = {"GNN": dict(zip(TASKS, (0.871, 0.128, 0.421))), "GVP": dict(zip(TASKS, (0.206, 0.106, 0.155)))}
+"""The paper's errors (table 5), the mean square over the variance, of networks that pass scalars alone and vectors as well."""
 
 
 @dataclass(frozen=True, eq=False)

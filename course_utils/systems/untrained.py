@@ -1,8 +1,8 @@
-"""Networks with random weights. First one on the coordinates of a cloud x (n, 3), with a function for each kind of answer.
+"""Networks with random weights. One on the coordinates of a cloud x (n, 3), with a function for each kind of answer;
+psi_f, psi_c and phi of an EGNN (`egnn`); and the `message` of a GVP. Any floating dtype.
 
-Nothing about it is symmetric but that the points may be renumbered: whatever turns along, behind one of the constructions of
-`frames`, does so because of the construction. Smooth, so that every jump is the construction's as well. Then psi_f, psi_c and phi of an EGNN (`egnn`), for features of any width.
-Any floating dtype.
+Nothing about the first is symmetric but that the points may be renumbered: whatever turns along, behind one of the
+constructions of `frames`, does so because of the construction. Smooth, so that every jump is the construction's as well.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from torch import Tensor
 _random = torch.Generator().manual_seed(6)
 _IN, _BIAS = (torch.randn(*shape, generator=_random, dtype=torch.float64) for shape in ((3, 12), (12,)))
 _OUT = torch.randn(12, 14, generator=_random, dtype=torch.float64) / 12**0.5
+
+_MOST = 16  # scalars or vectors that `message` can read
+_VECTORS, _SCALARS = (torch.randn(*shape, generator=_random, dtype=torch.float64) for shape in ((4, _MOST), (4 + _MOST, 5)))
 
 
 def _hidden(x: Tensor, first: int, numbers: int) -> Tensor:
@@ -70,3 +73,14 @@ def psi_c(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
 def phi(f: Tensor, m: Tensor) -> Tensor:
     """New features from the old (num_nodes, d) and the sums of messages (num_nodes, d_m): (num_nodes, 4)."""
     return _layer(torch.cat([f, m], dim=1), 4)
+
+
+def message(s: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+    """In the manner of a GVP, s (..., n) and V (..., nu, 3) -> (..., 5) and (..., 2, 3), for any n and nu up to 16.
+
+    Its weights differ from place to place, so that what stands in another order is noticed.
+    """
+    V_h = torch.einsum("hn,...nk->...hk", _VECTORS[:, :V.shape[-2]].to(V.dtype), V)
+    s_hn = torch.cat([(V_h.square().sum(-1) + 1).sqrt(), s], dim=-1)
+    s_m = torch.tanh(s_hn @ _SCALARS[:s_hn.shape[-1]].to(s.dtype) / 8)
+    return s_m, s_m[..., :2, None] * V_h[..., :2, :]
