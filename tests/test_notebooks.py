@@ -16,6 +16,7 @@ import pytest
 import torch
 from nbclient import NotebookClient
 from nbconvert import SlidesExporter
+from PIL import Image
 
 from course_utils import datasets, egnn, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
 from course_utils.cli import main
@@ -24,6 +25,9 @@ from course_utils.exercises.declare import SameEdges, SameWeightedEdges
 from course_utils.systems import untrained
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tools"))
+import readme_figure  # noqa: E402
+
 MASTERS = sorted((ROOT / "solutions").glob("[0-9][0-9]_*.ipynb"))
 NAMES = [path.stem for path in MASTERS]
 CELL_SECONDS = 120  # only there to end a cell that hangs
@@ -645,6 +649,10 @@ def test_a_master_scores_full_points_and_its_prose_is_true(name):
                 figures += 1
                 assert re.search(r'role="img" aria-label="[^"]{20,}"', svg), svg
     assert figures >= 3
+    if name == readme_figure.MASTER.stem:
+        here, there = (re.sub("; just run.*", "", alt) for alt in (
+            readme_figure.figure(notebook)[1], Image.open(readme_figure.PICTURE).text["Description"]))
+        assert here == there, "README's figure is an older one: python tools/readme_figure.py"
     seconds = {cell_number: _seconds(cell) for cell_number, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
     slowest = max(seconds, key=seconds.get)
     print(f"\n{name}: {sum(seconds.values()):.0f} s in all, the longest cell (number {slowest}) {seconds[slowest]:.1f} s")

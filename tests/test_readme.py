@@ -3,12 +3,13 @@
 import re
 import textwrap
 from pathlib import Path
+from statistics import median
 
 import nbformat
 import pytest
 import torch
 
-from course_utils import graphs
+from course_utils import graphs, recorded
 from course_utils.exercises import nb01_graph_tasks, of_notebook
 from course_utils.exercises.run import call_all
 from course_utils.exercises.verdict import judge
@@ -76,6 +77,14 @@ def test_links_and_named_files_exist(page):
         assert (ROOT / page).parent.joinpath(target).exists(), target
     for name in re.findall(r"`((?:course_utils|tests|tools|solutions|notebooks)/[\w./]+)`", text):
         assert "NN" in name or "NAME" in name or (ROOT / name).exists(), name
+
+
+def test_the_figure_is_said_to_show_what_is_recorded():
+    runs = recorded.load("recurring_missing")["runs"]
+    alt = re.search(r"!\[(.*?)\]\(solutions/recurring\.png\)", README)[1]
+    said = re.findall(r"(?<=[:,] )([A-Za-z ]+) (\d\.\d{3})(?=[,.])", alt)
+    assert len(said) == 6
+    assert said == [(m, f"{median(runs[f'{m}, 256, seed {k}']['turned'] for k in range(5)):.3f}") for m, _ in said]
 
 
 def test_the_instructors_page_lists_every_exercise_with_its_points():
