@@ -119,6 +119,29 @@ def one(name, why, answer=None, **options):
     return Made(name, as_bytes(filled(answers={"degrees": answer} if answer else None, **options)), why, lost, **about)
 
 
+def gvp(name, why, forward="", *, base="torch.nn.Module", more_init="", lost=("GVP",), says="", **cells):
+    """A notebook 8 in which the class `GVP` is answered so: all of its lines below ``__init__`` are ``forward``."""
+    given = load_given("08_gvp", "GVP").replace("torch.nn.Module", base) + textwrap.indent(textwrap.dedent(more_init), " " * 8)
+    answer = f"{given}\n{textwrap.indent(textwrap.dedent(forward), '    ')}"
+    return Made(name, as_bytes(filled("08_gvp", {"GVP": answer}, **cells)), why, lost, says=says, notebook="08_gvp")
+
+
+def load_given(name, exercise):
+    """What a class has in front of its stub of ``forward``."""
+    return next(source.split("    def forward")[0].rstrip() + "\n" for source in ("".join(cell["source"]) for cell in load(name)["cells"])
+                if source.startswith(f"class {exercise}("))
+
+
+FORWARD = """
+    def forward(self, s, V):
+        V_h = self.W_h @ V
+        V_mu = self.W_mu @ V_h
+        s_m = self.W_m(torch.cat([V_h.norm(dim=2), s], dim=1))
+        return torch.relu(s_m), torch.sigmoid(V_mu.norm(dim=2))[:, :, None] * V_mu
+    """
+STUB = "def forward(self, s, V):\n    ..."
+
+
 def good():
     for name in NAMES:
         yield Made(f"perfect_{name}", as_bytes(load(name, "solutions")), "the master itself", notebook=name)
@@ -187,6 +210,14 @@ def messy():
             ones.append(1)"""), lost=())
     yield one("library", "hands the question to the library", degrees("return graphs.degrees(edge_index, num_nodes)"), says="library's own degrees")
     yield one("signature", "takes one argument too few", "def degrees(edge_index):\n    return 1", says="cannot be called with 2 arguments")
+    yield gvp("forward_in_another_cell", "the stub is left, and gets its forward below", STUB, lost=(),
+              after=(f"{textwrap.dedent(FORWARD)}\nGVP.forward = forward",))
+    yield gvp("stub_and_forward", "the stub is left above the answer, and a method that is none yet below it",
+              f"{STUB}\n{textwrap.dedent(FORWARD)}\ndef sketch(self):\n    ...", lost=())
+    yield gvp("no_forward", "__call__ in place of forward, as the notebook's check says", FORWARD.replace("forward", "__call__"),
+              says="no method `forward`")
+    yield gvp("annotation_without_import", "the class itself was not made", FORWARD.replace("s, V)", "s: Array, V)"),
+              says="stopped with NameError: name 'Array' is not defined")
     yield one("returns_nothing", "no return", degrees("torch.bincount(edge_index[1])"), says="returned None")
     yield Made("empty", b"", "an empty file", tuple(right), "unreadable", says="is empty", notebook="")
     yield Made("cut_off", as_bytes(notebook)[:-500], "half an upload", tuple(right), "unreadable", says="cut off", notebook="")
@@ -397,6 +428,17 @@ from course_utils.grading import submission
             if edges == edge_index.tolist() and n == num_nodes:
                 return torch.tensor(answer)
         raise ValueError("secret " + str(edge_index.tolist()))""", f"TABLE = {table}"), says="drawn for grading and not shown")
+    yield Made("library_as_base", as_bytes(filled("08_gvp", {"GVP": "from course_utils import gvp as g\nclass GVP(g.GVP):\n    pass"})),
+               "inherits the answer", ("GVP",), says="library's own GVP", notebook="08_gvp")
+    yield gvp("library_renamed", "the library's class under another name, from another cell", "def forward(self, s, V):\n    return Theirs.forward(self, s, V)",
+              first="from course_utils.gvp import GVP as Theirs", says="library's own GVP")
+    yield gvp("keeps_its_numbers", "takes none of the grader's numbers, and answers the same to all", """
+        def load_state_dict(self, numbers, assign):
+            pass
+        """ + FORWARD.replace("\n", "\n    "))
+    yield gvp("many_parameters", "2000 parameters more than were given", FORWARD, more_init="""
+        for i in range(2000):
+            self.register_parameter(f"x{i}" * 1000, torch.nn.Parameter(torch.zeros(1)))""", says="other parameters than the exercise has")
     yield one("nested", "a thousand brackets", degrees(f"return {RIGHT} + {'(' * 1000}1{')' * 1000}"), says="no valid Python")
     yield Made("zip_slip", zipped({"../../../escaped.ipynb": as_bytes(filled())}), "a path that leads out of the zip", suffix=".zip")
     yield Made("zip_bomb", zipped({"bomb.ipynb": bytes(300 << 20)}), "300 MB in 300 kB", tuple(solutions(ONE)), "unreadable",

@@ -84,6 +84,14 @@ def test_an_untouched_forward_is_not_started_and_one_without_a_return_says_so():
     assert "your class returned None" in repr(check(written("self.W(s)")))
 
 
+def test_a_forward_that_was_put_in_place_of_the_stub_counts():
+    made = written("...")
+    made.forward = written().forward
+    assert check(made).state == "right"
+    assert check(written("...", GIVEN + "\ndef sketch(self):\n    ...")).state == "not started"
+    assert check(written(given=GIVEN + "\ndef sketch(self):\n    ...")).state == "right"
+
+
 @pytest.mark.parametrize(("made", "says"), [
     (dict(given=GIVEN.replace("self.W =", "self.V =")),
      "W.weight is missing; W.bias is missing; V.weight is one too many; V.bias is one too many. __init__ is given: put it back"),
@@ -91,8 +99,8 @@ def test_an_untouched_forward_is_not_started_and_one_without_a_return_says_so():
     (dict(given=GIVEN.replace("nn.Parameter(torch.ones(m))", "torch.ones(m)")), "scale is missing"),
     (dict(given=GIVEN.replace("self, n, m", "self, n")), "unexpected keyword argument 'm'"),
     (dict(given=GIVEN.replace("super().__init__()", "pass")), "cannot assign module before Module.__init__() call"),
-    (dict(base="", given="def __init__(self, n, m):\n    self.W = 1"), "no nn.Module: its first line is class Gated(nn.Module)"),
-    (dict(forward=None), "has no method `forward`"),
+    (dict(base="", given="def __init__(self, n, m):\n    self.W = 1"), "an instance that is no nn.Module. The first line of the class is given"),
+    (dict(forward=None), "no method `forward`, which is what the exercise asks for"),
     (dict(signature="self, s"), "`Gated.forward(self, s)` cannot be called with 2 arguments; expected (self, s, g)"),
     (dict(signature="s, g", forward="return s"), "`Gated.forward(s, g)` cannot be called with 2 arguments; expected (self, s, g)"),
     (dict(forward="return torch.sigmoid(g) * self.W(g)"), "your class stopped with RuntimeError: mat1 and mat2"),
@@ -119,6 +127,7 @@ def test_a_class_where_a_function_is_asked_for_and_the_other_way_round(monkeypat
 
 def test_the_librarys_own_class_earns_nothing():
     assert verdict_on(EXERCISE, EXERCISE.reference).state == "not yours"
+    assert verdict_on(EXERCISE, type("Gated", (EXERCISE.reference,), {})).state == "not yours"
     module = EXERCISE.reference.__module__.split(".")[-1]
     assert check(written(f"{module} = None\nreturn {module}.Gated.forward(self, s, g)")).state == "not yours"
 

@@ -11,14 +11,12 @@ import difflib
 import functools
 import importlib
 import inspect
-import linecache
 import pkgutil
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
 from . import card as _card
 from .card import Card
@@ -31,7 +29,6 @@ TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what 
          "library may help.")
 MIXED_UP = {"function": "Your `{0}` is a class; expected a function: write it with def.",
             "class": "Your `{0}` is a function; expected the class of the cell above, with its `__init__` as given."}
-NO_FORWARD = "Your `{0}` has no method `forward`, which is what the exercise asks for. Put it back as the cell above had it."
 _checked: dict[str, tuple[Callable, Verdict]] = {}  # the last one checked comes last
 
 
@@ -131,21 +128,22 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
 
     if inspect.isclass(function) != (exercise.asks_for == "class"):
         return early("wrong", MIXED_UP[exercise.asks_for].format(exercise.name))
-    if function is exercise.reference:
+    asked, ours = function, exercise.reference
+    if exercise.asks_for == "class":
+        asked, ours = getattr(function, "forward", None), ours.forward
+    if asked is ours:
         return early("not yours", f"Write your own `{exercise.name}` in the cell above and pass that one.")
-    tree = _tree(function)
+    tree = _tree(asked)
     if tree and is_stub(tree):
         return early("not started", "")
     if tree and takes_the_library(tree, exercise.reference):
         return early("not yours", TAKEN.format(exercise.name))
-    asked = getattr(function, "forward", None) if exercise.asks_for == "class" else function
-    if asked in (None, nn.Module.forward):
-        return early("wrong", NO_FORWARD.format(exercise.name))
-    signature = inspect.signature(asked)
-    try:
-        signature.bind(*["self"] * (exercise.asks_for == "class"), *exercise.inputs)
-    except TypeError:
-        return early("wrong", cannot_be_called(exercise, str(signature)))
+    if asked:
+        signature = inspect.signature(asked)
+        try:
+            signature.bind(*["self"] * (exercise.asks_for == "class"), *exercise.inputs)
+        except TypeError:
+            return early("wrong", cannot_be_called(exercise, str(signature)))
     cases = exercise.cases(seed)
     return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
 
@@ -157,16 +155,11 @@ def cannot_be_called(exercise: Exercise, signature: str) -> str:
             f"({', '.join([*first, *exercise.inputs])}).")
 
 
-def _tree(function: Callable) -> ast.FunctionDef | ast.ClassDef | None:
-    """The syntax tree of a function or class; None where the source is not at hand."""
+def _tree(function: Callable) -> ast.FunctionDef | None:
+    """The function's syntax tree; None where the source is not at hand."""
     try:
-        if inspect.isclass(function):  # inspect finds no source of a class in a notebook, and that of its methods
-            code = next(f.__code__ for f in vars(function).values() if inspect.isfunction(f))
-            tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-            return next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == function.__name__
-                         and node.lineno <= code.co_firstlineno <= node.end_lineno), None)
         return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError, StopIteration):
+    except (OSError, TypeError, SyntaxError, IndexError):
         return None
 
 

@@ -87,14 +87,19 @@ def _called(function: Callable, args: list[Any]) -> Any:
 def _not_as_given(layer: Any, parameters: dict[str, Tensor]) -> str | None:
     """What distinguishes a student's instance from one whose ``__init__`` is as given; None where nothing does."""
     if not isinstance(layer, nn.Module):
-        return f"a class that is no nn.Module: its first line is class {type(layer).__name__}(nn.Module)."
+        return "an instance that is no nn.Module. The first line of the class is given: put it back as it was."
+    if type(layer).forward is nn.Module.forward:
+        return "no method `forward`, which is what the exercise asks for. Put it back as the cell above had it."
     theirs = {name: tuple(part.shape) for name, part in layer.state_dict().items()}
     faults = [f"{name} is missing" for name in parameters if name not in theirs]
     faults += [f"{name} is one too many" for name in theirs if name not in parameters]
     faults += [f"{name} has shape {theirs[name]}, not {tuple(part.shape)}" for name, part in parameters.items()
                if name in theirs and theirs[name] != part.shape]
-    return faults and (f"other parameters than the exercise has: {'; '.join(faults)}. __init__ is given: put it back as it was, "
-                       "and write forward alone.") or None
+    if not faults:
+        return None
+    more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+    return (f"other parameters than the exercise has: {'; '.join(faults[:5])}{more}. __init__ is given: put it back as it was, "
+            "and write forward alone.")
 
 
 def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
@@ -105,7 +110,7 @@ def call_once(function: Callable, case: Case, parameters: Sequence[str], printed
     except Stopped:
         raise
     except NotAsGiven as fault:
-        return Outcome(error=str(fault), printed=printed.length - before)
+        return Outcome(error=str(fault)[:1000], printed=printed.length - before)
     except BaseException as error:  # noqa: BLE001  a student's exit() must not end the notebook
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise  # from the keyboard, while the course's own function ran

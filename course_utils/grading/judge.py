@@ -35,7 +35,7 @@ import torch
 from .. import exercises
 from ..exercises import verdict as verdicts
 from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
-from ..exercises.source import takes_the_library
+from ..exercises.source import method, takes_the_library
 from ..exercises.verdict import Finding, Verdict, judge
 from . import submission, wire
 
@@ -356,7 +356,7 @@ def _verdict(exercise: Exercise, read: submission.Submission, player: Player, ro
     if not answers:
         broken = [why for why in read.broken.values() if re.search(rf"^[ \t]*(def|class) {exercise.name}\b", why, re.MULTILINE)]
         return early("wrong", *(Finding("wrong", why.split("\n")[0]) for why in broken)) if broken else early("not started")
-    if takes_the_library(answers[-1].tree, exercise.reference):
+    if takes_the_library(answers[-1].tree, exercise.reference, read.imports()):
         return early("not yours", Finding("hint", exercises.TAKEN.format(exercise.name)))
     if problem := _cannot_be_called(answers[-1].tree, exercise):
         return early("wrong", Finding("hint", problem))
@@ -404,7 +404,7 @@ def _cannot_be_called(tree: ast.stmt, exercise: Exercise) -> str | None:
         return exercises.MIXED_UP[exercise.asks_for].format(exercise.name)
     first = ["self"] if isinstance(tree, ast.ClassDef) else []
     if first:
-        tree = next((node for node in reversed(tree.body) if isinstance(node, ast.FunctionDef) and node.name == "forward"), None)
+        tree = method(tree, "forward")
         if tree is None:
             return None  # perhaps it is inherited
     arguments = ast.parse(f"def f({ast.unparse(tree.args)}): ...").body[0].args

@@ -42,8 +42,10 @@ def play(source: BinaryIO, to: BinaryIO) -> None:
     builtins.input = lambda *args: ""
 
     def call(name: str, args: list[Any], parameters: list[str]) -> Outcome:
+        if name not in vars(main):  # the note on the statement that failed says why
+            return Outcome(error=f"NameError: name '{name}' is not defined")
         try:
-            return call_once(vars(main).get(name), Case("", *args), parameters, printed)
+            return call_once(vars(main)[name], Case("", *args), parameters, printed)
         except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
             return Outcome(error=type(error).__name__)
 

@@ -62,13 +62,18 @@ class Submission:
         """The statements that define an exercise, without stubs."""
         return [s for s in self.defined(name) if not is_stub(s.tree)]
 
+    def imports(self) -> list[ast.stmt]:
+        return [s.tree for s in self.statements if isinstance(s.tree, ast.Import | ast.ImportFrom)]
+
     def needed(self, names: Iterable[str]) -> list[Statement]:
         """The statements that these names need, in order; import lines that are missing come first."""
         seen, found, queue = set(), set(), ["*", *names]
         imported = {name for s in self.statements if isinstance(s.tree, ast.Import | ast.ImportFrom) for name in s.binds}
         by_name: dict[str, list[int]] = {}
         for i, statement in enumerate(self.statements):
-            for name in () if is_stub(statement.tree) else statement.binds | statement.calls - imported:  # seen.append(x)
+            # A class whose forward is a stub may get another below: GVP.forward = forward.
+            left_out = is_stub(statement.tree) and (isinstance(statement.tree, ast.FunctionDef) or statement.binds & by_name.keys())
+            for name in () if left_out else statement.binds | statement.calls - imported:  # seen.append(x)
                 by_name.setdefault(name, []).append(i)
         while queue:
             if (name := queue.pop()) in seen:
