@@ -79,11 +79,13 @@ def as_bytes(notebook):
 
 
 def wrong_as(exercise, misconception):
-    """A misconception's code under the exercise's name, and the misconception; of a class, the master's with its ``forward``."""
+    """A misconception's code under the exercise's name, and the misconception; of a class, the master's with its methods."""
     if exercise.asks_for == "class":
         master = solutions(exercise.notebook)[exercise.name].split("\n")
         forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
-        wrong = textwrap.indent(textwrap.dedent(inspect.getsource(misconception.wrong.forward)), "    ")
+        own = misconception.wrong.__mro__[misconception.wrong.__mro__.index(exercise.reference) - 1::-1]  # those below it, the last one last
+        methods = {key: part for base in own for key, part in vars(base).items() if inspect.isfunction(part)}
+        wrong = "\n".join(textwrap.indent(textwrap.dedent(inspect.getsource(part)), "    ") for part in methods.values())
         return "\n".join([*master[:forward.lineno - 1], wrong, *master[forward.end_lineno:]]), misconception
     lines = textwrap.dedent(inspect.getsource(misconception.wrong)).split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("def "))
@@ -282,8 +284,6 @@ def hostile(folder):
         torch.Tensor.__eq__ = lambda a, b: True"""))
     yield one("patched_check", "check says yes", degrees(f"return {WRONG}", """
         from course_utils import exercises
-from course_utils.exercises.source import takes_the_library
-from course_utils.grading import submission
         exercises.check = exercises.judge = lambda *args: "right"
         exercises.verdict.judge = exercises.verdict_on = exercises.check"""))
     yield one("patched_grader", "the call itself is replaced", degrees(f"""
