@@ -206,6 +206,31 @@ def _(h, x, edge_index, psi_f, phi):
     return torch.cat([new[:, :d] + h[:, :d], new[:, d:]], dim=1)
 
 
+@egnn_features.misconception("the difference itself", "Your psi_f reads x_u - x_v, three numbers that turn. Turn all the "
+                             "points: should f' change? d2 is one number for each edge.")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: a - b)
+
+
+@egnn_features.misconception("three squares", "Your psi_f reads the squares of x, y and z one by one, and each of them "
+                             "changes when the points turn. What has to be done with the three?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).square())
+
+
+@egnn_features.misconception("phi reads the messages first", "phi gets the messages and then f. In which order does the "
+                             "slide name them?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, lambda f, m: phi(m, f))
+
+
+@egnn_features.misconception("the sum before psi_f", "You added up what psi_f reads, and called it once for each node. On "
+                             "the slide psi_f stands inside of the sum: it is called for each edge.")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    return phi(h, psi_f(h, aggregate(h[v], u, len(h)), aggregate(egnn.squared_distances(x, edge_index), u, len(h))))
+
+
 @egnn_features.right
 def _(h, x, edge_index, psi_f, phi):
     """Node by node."""
@@ -412,6 +437,62 @@ def _(h, x, psi_c, batch):
     return x.clone()
 
 
+@egnn_coordinates.misconception("x changed inside of the loop", "After the first push, your x_u is a new one already, and "
+                                "the next difference is measured from there. All x on the right of the equation are the "
+                                "old ones.")
+def _(h, x, psi_c, batch):
+    x = x.clone()
+    for u in range(len(x)):
+        for v in range(len(x)):
+            if v != u and batch[v] == batch[u]:
+                d = x[u] - x[v]
+                x[u] = x[u] + d * psi_c(h[u][None], h[v][None], d.square().sum().view(1, 1))[0]
+    return x
+
+
+REACTION = ("You also pushed v back, by what pushes u. That is a law of nature, and not on the slide: psi_c(f_u, f_v, ...) and "
+            "psi_c(f_v, f_u, ...) may differ, and each has its place in a sum.")
+
+
+@egnn_coordinates.misconception("action and reaction, twice", REACTION)
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch) - _line_two(h, x, psi_c, batch, at="v") + x
+
+
+@egnn_coordinates.misconception("action and reaction", REACTION)
+def _(h, x, psi_c, batch):
+    pairs = neighbors.all_pairs(len(x), batch)
+    pairs = pairs[:, pairs[0] > pairs[1]]
+    return _line_two(h, x, psi_c, batch, pairs=pairs) - _line_two(h, x, psi_c, batch, pairs=pairs, at="v") + x
+
+
+@egnn_coordinates.misconception("action and reaction, from below", REACTION)
+def _(h, x, psi_c, batch):
+    pairs = neighbors.all_pairs(len(x), batch)
+    pairs = pairs[:, pairs[0] < pairs[1]]
+    return _line_two(h, x, psi_c, batch, pairs=pairs) - _line_two(h, x, psi_c, batch, pairs=pairs, at="v") + x
+
+
+@egnn_coordinates.misconception("two sums multiplied", "You added up the differences, and the psi_c, and multiplied the two "
+                                "sums. On the slide each difference is multiplied by its own psi_c first.")
+def _(h, x, psi_c, batch):
+    v, u = pairs = neighbors.all_pairs(len(x), batch)
+    c = psi_c(h[u], h[v], egnn.squared_distances(x, pairs))
+    return x + aggregate(x[u] - x[v], u, len(x)) * aggregate(c, u, len(x))
+
+
+@egnn_coordinates.misconception("the sum is squared", "You added the three coordinates of x_u - x_v and squared the sum. "
+                                "Turned, the points then give another number. Which comes first in the square of a length?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, d2=lambda a, b: (a - b).sum(1, keepdim=True).square())
+
+
+@egnn_coordinates.misconception("a mean over x, y, z", "What your psi_c reads is a third of the squared distance: a mean over "
+                                "the three axes in place of a sum.")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, d2=lambda a, b: (a - b).square().mean(1, keepdim=True))
+
+
 @egnn_coordinates.right
 def _(h, x, psi_c, batch):
     """Particle by particle."""
@@ -558,6 +639,29 @@ def _(x, x_new, batch):
     return x_new.clone()
 
 
+@with_constant.misconception("from x' on", "Your particles start from x' and move on by C times the sum, so the whole sum is "
+                             "still in. Where do they start on the slide?")
+def _(x, x_new, batch):
+    return x_new + (x_new - x) / (_sizes(batch) - 1).clamp(min=1)
+
+
+@with_constant.misconception("C times x', added to x", "You multiplied x' by C and added x. But x_u stands in x', too: take it "
+                             "out first. What is left is the sum, and C stands in front of that.")
+def _(x, x_new, batch):
+    return x + x_new / (_sizes(batch) - 1).clamp(min=1)
+
+
+@with_constant.misconception("n of the largest cloud", "You took the n of the largest cloud for all. Which n does a particle "
+                             "need?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / max(int(_sizes(batch).max()) - 1, 1)
+
+
+@with_constant.misconception("n of the first cloud", "You took the n of the first cloud for all. Which n does a particle need?")
+def _(x, x_new, batch):
+    return x + (x_new - x) / max(int(_sizes(batch)[0]) - 1, 1)
+
+
 @with_constant.right
 def _(x, x_new, batch):
     """Cloud by cloud."""
@@ -685,6 +789,26 @@ def _(self, h, x, edge_index, batch):
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_c=edge_index, f_c=lambda f, f_new: f_new)
     return f_new, x + shift
+
+
+@_misread("the two sums exchanged", "Your first line sums over all others and your second one over N(u). It is the other way "
+          "round: read what stands under each sum.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_f=neighbors.all_pairs(len(x), batch),
+                               pairs_c=edge_index)
+    return f_new, x + shift
+
+
+@_misread("only psi_f reads a root", "Your psi_f reads the distance, and the slide's its square.")
+def _(self, h, x, edge_index, batch):
+    f_new, _ = _both_lines(self, h, x, edge_index, batch, squared=lambda x, pairs: _squared(x, pairs).sqrt())
+    return f_new, x + _both_lines(self, h, x, edge_index, batch)[1]
+
+
+@_misread("only psi_c reads a root", "Your psi_c reads the distance, and the slide's its square.")
+def _(self, h, x, edge_index, batch):
+    _, shift = _both_lines(self, h, x, edge_index, batch, squared=lambda x, pairs: _squared(x, pairs).sqrt())
+    return _both_lines(self, h, x, edge_index, batch)[0], x + shift
 
 
 @_misread("all pairs in the first line", "In your first line every node hears of every other one. Read what stands "

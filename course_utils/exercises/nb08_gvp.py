@@ -122,6 +122,28 @@ def _(features):
     return features[:, 1:].view(-1, 2, 3).roll(1, dims=2)
 
 
+@yzx_to_xyz.misconception("overwritten", "Each of your vectors holds the same number more than once: a column was overwritten "
+                          "before it was read. A slice of a tensor is no copy; read from the old table, write into a new one.")
+def _(features):
+    out = features.clone()
+    for start in (1, 4):
+        for k in range(3):
+            out[:, start + k] = out[:, start + (k + 2) % 3]
+    return out
+
+
+@yzx_to_xyz.misconception("the acceleration by the inverse", "The velocity is in order. The acceleration was put in the order "
+                          "of the way back: it stands as y, z, x, just as the velocity does.")
+def _(features):
+    return features[:, [0, 3, 1, 2, 5, 6, 4]]
+
+
+@yzx_to_xyz.misconception("the velocity by the inverse", "The acceleration is in order. The velocity was put in the order of the "
+                          "way back: it stands as y, z, x, just as the acceleration does.")
+def _(features):
+    return features[:, [0, 2, 3, 1, 6, 4, 5]]
+
+
 @yzx_to_xyz.right
 def _(features):
     m, v, a = features.split([1, 3, 3], dim=1)
@@ -158,7 +180,7 @@ def _texts(generator):
     yield Case('"0e + 1o + 1o"', "0e + 1o + 1o")
     yield Case('"0e"', "0e")
     for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e", f"{few}x0o+1e",
-                 f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e", f"{number(2, 5)}x{number(10, 14)}e"):
+                 f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e", f"{number(2, 5)}x{number(12, 15)}e"):
         yield Case(f'"{text}"', text)
 
 
@@ -252,6 +274,11 @@ def _(text):
     return _sum(text, size=lambda l, parity: 2 * int(str(l)[-1]) + 1)
 
 
+@irreps_dim.misconception("the first digit of the degree", "You read a single digit of the degree. 10e is of degree 10.")
+def _(text):
+    return _sum(text, size=lambda l, parity: 2 * int(str(l)[0]) + 1)
+
+
 @irreps_dim.misconception("terms without an x left out", "A term without an x was not counted. 1o is short for 1x1o.")
 def _(text):
     return _sum(text, one=0)
@@ -271,6 +298,45 @@ def _(text):
                           "l = 0, 3 for l = 1 and 5 for l = 2?")
 def _(text):
     return _sum(text, size=lambda l, parity: 2 ** l)
+
+
+@irreps_dim.misconception("only the first term", "You counted the first term alone. Is there a return inside of the loop?")
+def _(text):
+    return _sum(text.split("+")[0])
+
+
+@irreps_dim.misconception("only the last term", "You counted the last term alone. Does your total start anew with each term?")
+def _(text):
+    return _sum(text.split("+")[-1])
+
+
+@irreps_dim.misconception("multiplicity added", "You added the multiplicity to 2 l + 1. 4x1o is four vectors of three numbers "
+                          "each.")
+def _(text):
+    return _sum(text, each=lambda multiplicity, size: multiplicity + size)
+
+
+@irreps_dim.misconception("(l + 1) squared", "You counted all degrees up to l. A term has one degree, and 2 l + 1 numbers.")
+def _(text):
+    return _sum(text, size=lambda l, parity: (l + 1) ** 2)
+
+
+@irreps_dim.misconception("3 times l", "Scalars and vectors are right. Three for each l gives 6 for l = 2: look at 2e in the "
+                          "table.")
+def _(text):
+    return _sum(text, size=lambda l, parity: 3 * l or 1)
+
+
+@irreps_dim.misconception("scalars and vectors, and nothing else", "Scalars and vectors are right. What is of degree 2 or more "
+                          "was not counted at all: how many components has it?")
+def _(text):
+    return _sum(text, size=lambda l, parity: {0: 1, 1: 3}.get(l, 0))
+
+
+@irreps_dim.misconception("only the odd ones", "You counted the terms that end in o alone. The letter is the parity, and says "
+                          "nothing about how many numbers there are.")
+def _(text):
+    return _sum(text, size=lambda l, parity: (2 * l + 1) * (parity == "o"))
 
 
 @irreps_dim.right
@@ -591,6 +657,39 @@ class _(_Read):
         return torch.cat([0 * s_h, s], dim=-1)
 
 
+@GVP.misconception("s_h from V", "The scalars got the lengths of V as it came in. s_h are the lengths of V_h.")
+class _(_Read):
+    def forward(self, s, V):
+        V_mu = self.W_mu @ (self.W_h @ V)
+        return torch.relu(self.W_m(torch.cat([V.norm(dim=-1), s], dim=-1))), self.gate(None, V_mu, None)[..., None] * V_mu
+
+
+@GVP.misconception("x, y and z mixed", "You multiplied from the right, as with rows of features. That mixes x, y and z of a "
+                   "vector where nu is 3, and fails elsewhere. W_h mixes the vectors: it stands on the left of V.")
+class _(_Read):
+    def V_h(self, V):
+        return V @ self.W_h.T
+
+    def V_mu(self, V, V_h):
+        return V_h @ self.W_mu.T
+
+
+@GVP.misconception("b twice", "Your scalars got their bias twice. self.W_m is a Linear, and calling it adds b already.")
+class _(_Read):
+    def s_m(self, s_hn):
+        return self.W_m(s_hn) + self.W_m.bias
+
+
+@GVP.misconception("sigma and sigma+ exchanged", "You took the sigmoid for the scalars and the ReLU for the lengths. sigma is "
+                   "the ReLU, for scalars; sigma+ is the sigmoid. What would a ReLU do to a length?")
+class _(_Read):
+    def s_new(self, s_m):
+        return torch.sigmoid(s_m)
+
+    def gate(self, V_h, V_mu, s_m):
+        return torch.relu(self.lengths(V_mu))
+
+
 @GVP.right
 class _(gvp.GVP):
     """By einsum, with a root of its own."""
@@ -760,6 +859,26 @@ def _(s, V, edge_index, edge_s, edge_V, g):
 def _(s, V, edge_index, edge_s, edge_V, g):
     v, u = edge_index
     return g(*_cat(s[v], edge_s, V[u] - V[v], edge_V))
+
+
+@gvp_message.misconception("differences, the other way", "You took differences of the nodes' vectors. What a message needs "
+                           "of space is in edge_V already; a node's own vectors go in as they are.")
+def _(s, V, edge_index, edge_s, edge_V, g):
+    v, u = edge_index
+    return g(*_cat(s[v], edge_s, V[v] - V[u], edge_V))
+
+
+@gvp_message.misconception("differences of all features", "You took differences of the two ends. This message carries the "
+                           "features of its source, as they are.")
+def _(s, V, edge_index, edge_s, edge_V, g):
+    v, u = edge_index
+    return g(*_cat(s[v] - s[u], edge_s, V[v] - V[u], edge_V))
+
+
+@gvp_message.misconception("without the node's vectors", "The node's scalars are in, and its vectors are not.")
+def _(s, V, edge_index, edge_s, edge_V, g):
+    v = edge_index[0]
+    return g(torch.cat([s[v], edge_s], dim=1), edge_V)
 
 
 @gvp_message.misconception("summed at the target", "You added the messages up. That is the next step: here every edge keeps "
