@@ -277,7 +277,7 @@ CLAIMS = {
     },
     "07_egnn": {
         "Here are five charged particles": "len(q) == 5",
-        "Vectors may be added and multiplied by numbers that do not turn. A nonlinearity or a bias is forbidden":
+        "Vectors may be added and multiplied by numbers that do not turn. A bias is forbidden":
             "all((size < 1e-9) == (name in ('2 v', '|v|^2 v')) for name, size in violation.items()) and max(violation.values()) > 0.1",
         "where $\\det\\mathbf R$ is $+1$ or $-1$": "torch.linalg.det(turn_z) > 0.99 and torch.linalg.det(mirror) == -1",
         "and $\\mathbf f'$ stays when the points move":
@@ -298,7 +298,7 @@ CLAIMS = {
             "all(h == 0 and (x > 0.1) == (name == 'the slide') for (name, _), (h, x) in heard.items())",
         "From farther away it even feels *more*": "heard['the slide', 1000][1] > 10 * heard['the slide', 10][1]",
         "reads a million": "round(((A[0] - A[1] - torch.tensor([1000, 0, 0])) ** 2).sum().item(), -5) == 1e6",
-        "A second line of neighbours alone has it": "heard['N(u) in both', 1000] == heard['N(u) in both', 10] == [0, 0]",
+        "It is one where both lines sum over neighbours alone": "heard['N(u) in both', 1000] == heard['N(u) in both', 10] == [0, 0]",
         "where is each particle 1,000 steps later": "nbody.charged_particles.__defaults__[2] == (3100, 4100)",
         "Both see the same 1,000 trajectories, in the same 300 steps": "len(data) == 1000",
         "Where two particles meet, as in the third picture, nobody can say":
