@@ -104,9 +104,9 @@ class PairMLP(nn.Module):
         self.first, self.second, self.last = nn.Linear(sum(self.parts), hidden), nn.Linear(hidden, d_out), last
 
     def forward(self, h: Tensor, edge_index: Tensor, e: Tensor | None = None) -> Tensor:
-        if isinstance(edge_index, Tensor) and edge_index.is_floating_point() and edge_index.shape[0] != 2:
-            raise ValueError(f"PairMLP got features of shape {tuple(edge_index.shape)} in place of edges. Call it as psi(h, edge_index, "
-                             "e): it picks h_u and h_v for each edge itself.")
+        if isinstance(edge_index, Tensor) and edge_index.is_floating_point():
+            raise ValueError(f"PairMLP got floating point numbers of shape {tuple(edge_index.shape)} in place of edges, which are "
+                             "whole. Call it as psi(h, edge_index, e): it picks h_u and h_v for each edge itself.")
         require_edge_index(edge_index, len(h))
         v, u = edge_index
         d, _, d_edge = self.parts

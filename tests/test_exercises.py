@@ -513,3 +513,15 @@ def test_the_message_function_of_the_checks_turns_along_and_sees_the_order():
         torch.testing.assert_close(turned_V, m_V @ R.T)
     s, V = torch.randn(5, 3), torch.randn(5, 2, 3)
     assert all((a - b).abs().max() > 1e-3 for a, b in zip(untrained.message(s, V), untrained.message(s.flip(1), V.flip(1))))
+
+
+def test_a_pair_mlp_that_gets_features_in_place_of_edges_says_how_it_is_called():
+    reference = find("EGNNLayer").reference
+
+    class EGNNLayer(reference):
+        def forward(self, h, x, edge_index, batch):
+            v, u = edge_index
+            return self.psi_f(h[u], h[v], (x[u] - x[v]).square().sum(1, keepdim=True)), x
+
+    card = repr(verdict_on(find("EGNNLayer"), EGNNLayer))
+    assert "Call it as psi(h, edge_index, e): it picks h_u and h_v" in card and ".long()" not in card
