@@ -77,16 +77,27 @@ function beside(node, neighbours, width, gap, drawing) {
 }
 
 // JupyterLab and reveal.js act on keys before a slider or a graph sees them: in slides an arrow would turn the page.
+// Buttons of which one is down know no arrows themselves: here an arrow presses the next one, round the row.
 function keepKeys() {
   if (window.courseKeepsKeys) return;
   window.courseKeepsKeys = true;
-  const keys = /^(Arrow|Home|End|Page|Escape)/;
-  const widget = (event) => event.target.closest?.(".jupyter-widgets [role=slider], .graph-view svg");
+  const button = (event) => event.target.closest?.(".widget-toggle-button");
+  const keys = (event) => /^(Arrow|Home|End|Page|Escape)/.test(event.key) || (button(event) && /^( |Enter)$/.test(event.key));
+  const widget = (event) =>
+    event.target.closest?.(".jupyter-widgets [role=slider], .widget-readout, .widget-toggle-button, .graph-view svg");
   window.addEventListener("keydown", (event) => {
-    widget(event)?.toggleAttribute("data-lm-suppress-shortcuts", keys.test(event.key));
+    widget(event)?.toggleAttribute("data-lm-suppress-shortcuts", keys(event));
   }, true);
   document.body.addEventListener("keydown", (event) => {
-    if (widget(event) && keys.test(event.key)) event.stopPropagation();
+    if (!widget(event) || !keys(event)) return;
+    event.stopPropagation();
+    const step = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key], pressed = button(event);
+    if (!pressed || !step) return;
+    event.preventDefault();
+    const row = [...pressed.parentElement.querySelectorAll(".widget-toggle-button")];
+    const next = row[(row.indexOf(pressed) + step + row.length) % row.length];
+    next.focus();
+    next.click();
   });
 }
 

@@ -90,6 +90,24 @@ def test_a_slider_keeps_its_keys_in_slides_without_a_graph_beside_it(page, tmp_p
         browser.move_slider(page)
 
 
+def test_arrows_press_the_buttons_of_a_row_and_turn_no_slide(page, tmp_path):
+    shutil.copy(NOTEBOOK.with_stem("08_gvp"), tmp_path)
+    with browser.jupyterlab(tmp_path) as alone:
+        browser.open_in_slides(page, alone, "08_gvp.ipynb")
+        row = page.locator(".widget-toggle-buttons").first.locator(".widget-toggle-button")
+        browser.show(page, row.first)
+        address = page.url
+        row.first.focus()
+        for key, pressed in [("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowUp", 6), ("ArrowDown", 0), ("Home", 0)]:
+            page.keyboard.press(key)
+            browser.wait_for(lambda: "mod-active" in row.nth(pressed).get_attribute("class"), 5, f"{key} to press a button")
+            assert page.url == address, key
+        page.locator(".widget-readout").first.focus()
+        page.keyboard.press("Home")
+        page.wait_for_timeout(300)
+        assert page.url == address
+
+
 def test_a_notebook_that_raises_is_noticed(page, lab):
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         browser.open_in_lab(page, lab, "broken.ipynb")
