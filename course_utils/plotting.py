@@ -239,7 +239,7 @@ def bars(values: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, blind:
                     end = published[name] + 0.02 * top  # the diamond would lie on the text
             if blind is not None and end <= blind < end + 0.1 * top:
                 end = blind  # the line would cross the text
-            ax.text(end + 0.02 * top, y, text, va="center", weight="bold")
+            ax.text(end + (0.035 if len(v) > 1 else 0.02) * top, y, text, va="center", weight="bold")
         if blind is not None:
             ax.axvline(blind, color=COLOURS[1], ls="--")
             ax.text(blind, -0.75, " blind guess ", color=_INK, ha="right" if blind > 0.35 * top else "left", va="center")
@@ -269,6 +269,8 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence], alt: str, *, xlabe
     def draw(ax):
         if limits:
             ax.set_ylim(*limits)
+            if limits[0] < 0 < limits[1]:
+                ax.axhline(0, color=GREY, lw=1.2)
         ends = {}
         for k, (name, values) in enumerate(series.items()):
             y = np.asarray(values, dtype=float).reshape(len(x), -1)
@@ -507,7 +509,7 @@ def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] |
         if len(labels):
             drawn.append(f'<text x="{cx:.1f}" y="{cy + 5.5:.1f}" text-anchor="middle" font-weight="bold" '
                          f'fill="black">{labels[i]}</text>')
-    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>'
+    heading = _heading(title, width) if title else ""
     return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + head:.0f}" role="img" '
                    f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
                    f'fill="currentColor"><g transform="translate(0 {head})">{"".join(drawn)}</g>{heading}</svg>', alt)
@@ -551,13 +553,18 @@ def track(values: Sequence[float], now: int, alt: str, *, xlabel: str, ylabel: s
 
 def decades(x: Sequence[float], series: Mapping[str, Sequence[float]], alt: str, *, xlabel: str, ylabel: str, title: str = "",
             width: float = 6.8, height: float = 4.0) -> Picture:
-    """`lines` on two logarithmic axes: a step of a factor of ten is the same everywhere."""
+    """`lines` on two logarithmic axes: a step of a factor of ten is the same everywhere. From 1 on, numbers are written out."""
     def draw(ax):
         ax.set_xscale("log")
         ax.set_yscale("log")
         for k, (name, y) in enumerate(series.items()):
             ax.plot(x, y, marker=MARKERS[k], ls=DASHES[k], color=COLOURS[k])
         _name_ends(ax, x[-1], {name: (y[-1], COLOURS[k]) for k, (name, y) in enumerate(series.items())})
+        if min(x) >= 1:
+            ax.set_xticks(x, [f"{v:,g}" for v in x])
+            ax.set_xticks([], minor=True)
+        if min(map(min, series.values())) >= 1:
+            ax.yaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
         ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
 
     return picture(draw, alt, width, height)
@@ -600,7 +607,7 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
               guess: Tensor | None = None, title: str = "", reach: float | None = None, width: int = 290) -> Picture:
     """Charged particles x (n, 3) with charges q (n,), seen along z; the lines cross at the origin.
 
-    ``v`` (n, 3) are velocities, arrows as long as the way in two units of time; from ``start`` (n, 3) a dashed line leads to x,
+    ``v`` (n, 3) are velocities, arrows from the rim, as long as the way in two units of time; from ``start`` (n, 3) a dashed line leads to x,
     and around ``guess`` (n, 3) there is a ring. ``reach`` is how far from the origin the picture goes. Written by hand.
     """
     half = width / 2
@@ -618,7 +625,10 @@ def particles(q: Tensor, x: Tensor, alt: str, *, v: Tensor | None = None, start:
             drawn.append(f'<path d="M{sx:.1f} {sy:.1f}L{px:.1f} {py:.1f}" {_DASHED}/><circle cx="{sx:.1f}" cy="{sy:.1f}" r="4" '
                          f'fill="{GREY}"/>')
         if v is not None:
-            drawn.append(_pointer((px, py), at(x[i] + 2 * v[i]), 'fill="currentColor" stroke="currentColor" stroke-width="2.5"', 9))
+            vx, vy = 2 * unit * float(v[i, 0]), -2 * unit * float(v[i, 1])
+            length = max((vx * vx + vy * vy) ** 0.5, 1e-9)
+            sx, sy = px + 11 * vx / length, py + 11 * vy / length  # from the rim, or a short one would be hidden
+            drawn.append(_pointer((sx, sy), (sx + vx, sy + vy), 'fill="currentColor" stroke="currentColor" stroke-width="2.5"', 9))
         drawn.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" fill="{colour}" stroke="currentColor"/><text x="{px:.1f}" '
                      f'y="{py + 6:.1f}" text-anchor="middle" font-size="18" font-weight="bold" fill="black">'
                      f'{"+" if q[i] > 0 else "−"}</text>')
@@ -637,14 +647,17 @@ def trajectories(data: Trajectories, guess: Tensor, seen: Sequence[int], width: 
         title=f"trajectory {k}", width=width) for k in seen])
 
 
-def clouds(g: Graph, titles: Sequence[str], width: int = 230) -> Picture:
-    """The clouds of a batch side by side, seen along z on the same scale; g has x, edge_index and batch."""
+def clouds(g: Graph, titles: Sequence[str], width: int = 230, marker: bool = False) -> Picture:
+    """The clouds of a batch side by side, seen along z on the same scale; g has x, edge_index and batch. With ``marker`` the last
+    node of each has another colour, and an M."""
     left, bottom = (g.x[:, :2].amin(0) - 0.2).tolist()
     right, top = (g.x[:, :2].amax(0) + 0.2).tolist()
+    sizes = torch.bincount(g.batch).tolist()
     starts = torch.bincount(g.batch).cumsum(0) - torch.bincount(g.batch)
     return row(*[in_space(g.x[g.batch == k], g.edge_index[:, g.batch[g.edge_index[0]] == k] - starts[k],
                           f"{int((g.batch == k).sum())} points and their links: {title}.", title=title, width=width,
-                          frame=(left, right, bottom, top)) for k, title in enumerate(titles)])
+                          frame=(left, right, bottom, top), groups=[0] * (sizes[k] - 1) + [int(marker)],
+                          labels=[""] * (sizes[k] - 1) + ["M"] if marker else ()) for k, title in enumerate(titles)])
 
 
 def trails(steps: Sequence[Tensor], alt: str, *, title: str = "", reach: float, width: int = 290) -> Picture:
@@ -683,10 +696,16 @@ def _pointer(start: tuple[float, float], end: tuple[float, float], style: str, s
             f'L{px - dx + dy / 2:.1f} {py - dy - dx / 2:.1f}Z" {style}/>')
 
 
+def _heading(title: str, width: float) -> str:
+    """A title in the middle: large enough for the back row, and small enough to fit."""
+    size = max(13, min(18, int((width - 8) / (0.58 * len(title)))))
+    return f'<text x="{width / 2}" y="20" text-anchor="middle" font-size="{size}" font-weight="bold">{escape(title)}</text>'
+
+
 def _by_hand(drawn: Sequence[str], alt: str, title: str, width: float, height: float) -> Picture:
     """What was drawn on a sheet of that size, under its title."""
     head = 30 if title else 0
-    heading = f'<text x="{width / 2}" y="20" text-anchor="middle" font-weight="bold">{escape(title)}</text>' if title else ""
+    heading = _heading(title, width) if title else ""
     return Picture(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + head:.0f}" role="img" '
                    f'aria-label="{escape(alt)}" style="width:{width}px;max-width:100%;height:auto" font-size="16" '
                    f'fill="currentColor">{heading}<g transform="translate(0 {head})">{"".join(drawn)}</g></svg>', alt)

@@ -464,7 +464,7 @@ def exploded(n: int, rounds: int, psi: float = 0.1) -> tuple[plotting.Picture, s
         clouds, sizes = spreads(n, rounds, psi, C)
         left = int((clouds[-1][:, :2].abs() <= 4).all(1).sum())
         alt = f"{name}: after {rounds} rounds {left} of {n} particles are in sight, and the cloud is {_times(sizes[-1])} times as wide."
-        pictures.append(plotting.trails(clouds, alt, title=f"{name}: {left} of {n} in sight", reach=4))
+        pictures.append(plotting.trails(clouds, alt, title=f"{name}: {left} of {n} in sight", reach=4, width=350))
         rows += (f'<tr><th scope="row" style="text-align:left;padding-right:1em">{name}</th>'
                  + "".join(f'<td style="text-align:right;padding-left:1em">{_times(size)}</td>' for size in sizes) + "</tr>")
     head = "".join(f'<th scope="col" style="text-align:right;padding-left:1em">{k}</th>' for k in range(rounds + 1))
@@ -510,7 +510,7 @@ def vector_game(rounds: int = 20) -> ipywidgets.VBox:
     axes = [choice(f"{axis}:", COLUMNS) for axis in "xyz"]
     for axis, column in zip(axes, COLUMNS):
         axis.value = column
-        axis.style.button_width = "46px"
+        axis.style.button_width = "40px"
     shown = ipywidgets.HTML()
 
     def draw(change=None):
@@ -571,7 +571,7 @@ def _tables(before: Tensor, after: Tensor, chosen: Sequence[int]) -> str:
 
     rows = "".join(f'<tr><th scope="row" style="text-align:left">{i + 1}</th>{numbers(before[i])}{gap}{numbers(after[i])}</tr>'
                    for i in range(len(before)))
-    return (f'<table style="font-size:17px;line-height:1.45;border:0;font-variant-numeric:tabular-nums"><caption style="text-align:left">'
+    return (f'<table style="font-size:17px;line-height:1.45;border:0;margin:0;font-variant-numeric:tabular-nums"><caption style="text-align:left">'
             "Four objects before the turn (left) and after it (right)</caption>"
             f"<tr><td></td>{cells(names, 'th')}{gap}{cells(names, 'th')}</tr>{rows}</table>")
 
@@ -613,6 +613,6 @@ def mirrored(x: Tensor, arrows: Callable[[Tensor], Tensor], answers: Mapping[str
                                  title=f"{what}: arrows are {apart:.0f}° off", reach=(reach, 0.34 * reach), width=width)
     rows = "".join(f'<tr><th scope="row" style="text-align:left;font-weight:normal;padding-right:1em">{escape(name)}</th>'
                    f'<td style="padding-right:1em">{old:.4f}</td><td><b>{new:.4f}</b></td></tr>' for name, (old, new) in said.items())
-    table = (f'<table role="status" style="font-size:18px;line-height:1.5;border:0"><tr><th scope="col" style="text-align:left">a network with</th>'
+    table = (f'<table role="status" style="font-size:18px;line-height:1.5;border:0;margin:0"><tr><th scope="col" style="text-align:left">a network with</th>'
              f'<th scope="col" style="padding-right:1em">before</th><th scope="col">now</th></tr>{rows}</table>')
     return plotting.Picture(picture.html + table, picture.alt)

@@ -451,3 +451,14 @@ def test_the_recurring_figure_says_what_was_different_in_the_run():
     found = {"turned": 0.125, "by angle": [0.25] * len(recurring.ANGLES)}
     figure = plotting.recurring("missing", {"GVP": found}, 256, note="80 of 300 steps")
     assert "just run, 80 of 300 steps, 0.250 upright" in figure.alt
+
+
+def test_arrows_of_particles_start_at_the_rim_and_keep_their_length():
+    html = plotting.particles(torch.ones(1), torch.zeros(1, 3), "One.", v=torch.tensor([[0.05, 0, 0]]), reach=1, width=236).html
+    assert "M156.0 118.0" not in html and "M129.0 118.0L130.0 118.0M139.0 118.0" in html  # 100 pixels a unit, two units of time
+
+
+def test_titles_of_drawings_shrink_until_they_fit():
+    sizes = [int(re.search(r'font-size="(\d+)" font-weight="bold">a', plotting.trails([torch.zeros(1, 3)], "One.", title="a" * n, reach=1).html)[1])
+             for n in (10, 32)]
+    assert sizes == [18, 15]
