@@ -300,8 +300,8 @@ def _name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> Non
 
 
 _MORE = ("#c2457c", "#3f8f99", "#8a6d5a")
-"""Further colours where there are more than five lines, as steady as `COLOURS`; markers and dashes are used once more."""
-_SYMBOLS = dict(zip(MARKERS, "●■◆▲▼"))
+"""Further colours where there are more than five lines, as steady as `COLOURS`; their markers are others, for who sees no colours."""
+_SYMBOLS = dict(zip((*MARKERS, "P", "X", "*"), "●■◆▲▼✚✖★"))
 _ERROR = {"crystal": "crystals called by a wrong name", "missing": "error, the best constant has 1",
           "strain": "error, the best constant has 1"}
 
@@ -331,9 +331,9 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
         ends = {}
         for m in shown:
             k = order.index(m)
-            colour, marker, dashes = (*COLOURS, *_MORE)[k], MARKERS[(k + k // 5) % 5], DASHES[(k + k // 5) % 5]
+            colour, marker, dashes = (*COLOURS, *_MORE)[k], list(_SYMBOLS)[k], DASHES[(k + k // 5) % 5]
             for ax, x, y in zip(panels, (counts, angles), curves[m]):
-                ax.plot(x, np.median(y, 1), ls=dashes, color=colour, marker=marker, markersize=5)
+                ax.plot(x, np.median(y, 1), ls=dashes, color=colour, marker=marker, markersize=5 if k < 5 else 7)
                 ax.fill_between(x, y.min(1), y.max(1), color=colour, alpha=0.2, lw=0)
             if m in just_run:
                 for ax, x, y in zip(panels, ([size], angles), ([just_run[m]["turned"]], just_run[m]["by angle"])):
