@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,15 @@ def directed_edges(num_nodes: int, num_edges: int, generator: torch.Generator) -
     """Distinct directed edges without self loops, in random order: (2, num_edges)."""
     pairs = (~torch.eye(num_nodes, dtype=torch.bool)).nonzero()
     return pairs[torch.randperm(len(pairs), generator=generator)[:num_edges]].T.contiguous()
+
+
+def small_graphs(generator: torch.Generator) -> Iterator[tuple[str, Tensor, int]]:
+    """Labels, edges and numbers of nodes, the simplest first."""
+    yield "a directed path of three nodes", PATH, 3
+    yield "one node without edges", NO_EDGES, 1
+    yield "a path of three and two isolated nodes", PATH, 5
+    for num_nodes, num_edges in ((6, 13), (8, 29)):
+        yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
 
 
 def links(num_nodes: int, num_links: int, generator: torch.Generator) -> Tensor:

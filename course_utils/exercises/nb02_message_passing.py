@@ -6,7 +6,7 @@ import torch
 
 from .. import graphs, message_passing
 from .declare import Case, Close, Exercise, Property
-from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled
+from .inputs import normal, shuffled, small_graphs
 
 NOTEBOOK = "02_message_passing"
 relu = torch.relu
@@ -16,15 +16,6 @@ def _weights(d_out, d_in, generator):
     """W_self, W_neigh and b."""
     return (normal(d_out, d_in, generator=generator), normal(d_out, d_in, generator=generator),
             normal(d_out, generator=generator))
-
-
-def _graphs(generator):
-    """Labels, edges and sizes, the simplest first."""
-    yield "a directed path of three nodes", PATH, 3
-    yield "one node without edges", NO_EDGES, 1
-    yield "a path of three and two isolated nodes", PATH, 5
-    for num_nodes, num_edges in ((6, 13), (8, 29)):
-        yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
 
 
 def _renumbered(case):
@@ -46,7 +37,7 @@ EQUIVARIANT = Property("renumbering the nodes renumbers the answer, and changes 
 
 
 def _rounds(generator):
-    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_graphs(generator), ((4, 4), (4, 3), (3, 3), (5, 2), (4, 7))):
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(small_graphs(generator), ((4, 4), (4, 3), (3, 3), (5, 2), (4, 7))):
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index, *_weights(d_out, d_in, generator))
 
 
@@ -197,7 +188,7 @@ def _(h, edge_index, W_self, W_neigh, b):
 
 
 def _repeated(generator):
-    for (label, edge_index, num_nodes), d, K in zip(_graphs(generator), (3, 2, 3, 5, 4), (1, 0, 2, 0, 3)):
+    for (label, edge_index, num_nodes), d, K in zip(small_graphs(generator), (3, 2, 3, 5, 4), (1, 0, 2, 0, 3)):
         # Weights of about 1 / sqrt(d) keep h of the same size over the rounds.
         weights = [W / d**0.5 for W in _weights(d, d, generator)]
         yield Case(f"{label}, K = {K}", normal(num_nodes, d, generator=generator), edge_index, *weights, K)
@@ -365,7 +356,7 @@ def _(h, A, W_self, W_neigh, b):
 
 def _scored(generator):
     sizes = ((3, 2), (2, 3), (4, 3), (5, 4), (3, 6))
-    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_graphs(generator), sizes):
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(small_graphs(generator), sizes):
         num_edges = edge_index.shape[1]
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index,
                    normal(num_edges, generator=generator), normal(d_out, d_in, generator=generator))

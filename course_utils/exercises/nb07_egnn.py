@@ -7,7 +7,7 @@ import torch
 from .. import egnn, neighbors, symmetry
 from ..message_passing import aggregate
 from .declare import Case, Close, Exercise, Named, Property, drawn_parameters
-from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled
+from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled, small_graphs
 
 NOTEBOOK = "07_egnn"
 PSI_F, PSI_C, PHI = (Named(f"systems.untrained.{name}") for name in ("psi_f", "psi_c", "phi"))
@@ -48,17 +48,8 @@ def _turned_along(case, value, again, other):
 # ---------------------------------------------------------------------------------------------------- egnn_features
 
 
-def _graphs(generator):
-    """Labels, edges and sizes, the simplest first."""
-    yield "a directed path of three nodes", PATH, 3
-    yield "one node without edges", NO_EDGES, 1
-    yield "a path of three and two isolated nodes", PATH, 5
-    for num_nodes, num_edges in ((6, 13), (8, 29)):
-        yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
-
-
 def _features(generator):
-    for (label, edge_index, n), d in zip(_graphs(generator), (2, 3, 4, 2, 5)):
+    for (label, edge_index, n), d in zip(small_graphs(generator), (2, 3, 4, 2, 5)):
         yield Case(label, normal(n, d, generator=generator), _cloud(n, generator), edge_index, PSI_F, PHI)
     x = _cloud(4, generator)
     x[1] = x[0]
