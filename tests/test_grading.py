@@ -1,6 +1,7 @@
 """The grader: every kind of submission gets what it is worth, none touches another, and nothing is lost."""
 
 import csv
+import dataclasses
 import json
 import os
 import random
@@ -23,16 +24,18 @@ from hypothesis import strategies as st
 from course_utils import exercises
 from course_utils.cli import main
 from course_utils.exercises.declare import Named, Other, Outcome, Seed
-from course_utils.grading import inbox, judge, jail, report, run, store, submission, wire
+from course_utils.grading import children, inbox, jail, judge, report, run, store, submission, wire
+from course_utils.grading.judge import Terms
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 5  # of processor time for a submission: what never ends is found out sooner
 COURSE = [sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())"]
 
 
 def servers(level):
     try:
         return judge.start(level, 1)[0]
-    except judge.LevelUnavailable as problem:
+    except children.LevelUnavailable as problem:
         conftest.LEVELS[level] = f"not proved here; {str(problem).split(' With --level')[0]}"
         pytest.skip(conftest.LEVELS[level])
 
@@ -44,7 +47,7 @@ def graded(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     made = {one.name: one for one in submissions.corpus(folder / "in")}
     scores = store.Scores(folder / "scores.sqlite")
-    run.run(inbox.submissions(folder / "in"), scores, request.param)
+    run.run(inbox.submissions(folder / "in"), scores, request.param, seconds=SECONDS)
     report.write(scores, folder / "report")
     rows = {row.student: row for row in scores.rows()}
     scores.close()
@@ -95,7 +98,7 @@ def test_feedback_never_shows_a_hidden_input(graded):
 def test_every_page_escapes_what_students_wrote(tmp_path):
     scores = store.Scores(tmp_path / "s.sqlite")
     answer = submissions.degrees("raise ValueError('<script>alert(1)</script>')")
-    graded = judge.grade(submissions.as_bytes(submissions.filled(answers={"degrees": answer})), one_server(), scores.secret)
+    (graded,) = judge.grade(submissions.as_bytes(submissions.filled(answers={"degrees": answer})), one_server(), Terms(scores.secret))
     scores.write("<b>=eve", "<i>.ipynb", b"", graded, "full", "1")
     report.write(scores, tmp_path)
     (page,) = (tmp_path / "students").iterdir()
@@ -122,13 +125,13 @@ def test_the_reduced_level_grades_too():
     servers = judge.start("reduced", 1)[0]
     for name, points in (("perfect_01_graph_tasks", 7), ("exits_before", 6), ("infinite_loop", 6)):
         made = next(one for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(Path("in"))] if one.name == name)
-        graded = judge.grade(made.content, servers, "secret")
+        (graded,) = judge.grade(made.content, servers, Terms("secret", SECONDS))
         assert graded.points == points, graded
 
 
 def test_the_reduced_level_is_never_taken_by_itself(monkeypatch):
     monkeypatch.setattr(judge.sys, "platform", "darwin")
-    with pytest.raises(judge.LevelUnavailable, match="--level reduced, submissions run"):
+    with pytest.raises(children.LevelUnavailable, match="--level reduced, submissions run"):
         judge.start("auto", 1)
 
 
@@ -198,6 +201,7 @@ def test_a_reply_of_another_form_is_no_outcome(reply):
 # What is read --------------------------------------------------------------------------------------------------------
 
 MASTER = submissions.filled()
+NOTEBOOKS = {name: exercise.notebook for name, exercise in exercises.all_exercises().items()}
 
 
 def mutate(data, part):
@@ -228,12 +232,13 @@ def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
     if data.draw(st.integers(0, 9)) == 0:
         content = content[:data.draw(st.integers(0, len(content)))]
     try:
-        name, read = judge.recognise(content)
+        reading = submission.read(content, NOTEBOOKS)
     except submission.Unreadable as problem:
         assert len(str(problem)) > 10
         return
-    for statement in read.needed(e.name for e in exercises.of_notebook(name)):
-        assert statement.cell
+    assert reading.notebooks
+    assert all(line.cell in reading.texts for line in reading.lines.values())
+    assert submission.Reading.of_plain(dataclasses.asdict(reading)) == reading
 
 
 @pytest.mark.parametrize("text", ["(" * 5000, "-" * 100_000 + "1", "a." * 50_000 + "b", "[" * 90 + "]" * 90, "f" + "()" * 50_000, "x = " + "1+" * 50_000 + "1",
@@ -243,15 +248,15 @@ def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
 def test_hostile_code_is_read_quickly_and_never_crashes_the_judge(text):
     start = time.monotonic()
     try:
-        submission.Submission(submission.parse(text, "cell 1")).needed(["a0"])
+        submission.Submission(submission.parse(text, 1)).needed(["a0"])
     except SyntaxError:
         pass
     assert time.monotonic() - start < 20  # not a speed: quadratic time would be minutes
 
 
 def source_of(text, names=("f",)):
-    read = submission.Submission(statements=submission.parse(text, "cell 1"))
-    return [submission.ast.unparse(s.tree) for s in read.needed(names)]
+    read = submission.Submission(submission.parse(text, 1))
+    return [submission.ast.unparse(read.statements[i].tree) for i in read.needed(names)]
 
 
 def test_only_what_is_needed_is_run():
@@ -282,10 +287,8 @@ def test_what_changes_an_import_is_run_and_what_only_calls_it_is_not():
 
 def test_a_notebook_of_much_code_or_many_parts_is_refused_before_it_takes_the_memory():
     cells = [submissions.code(f"def degrees(a):\n    return {i}") for i in range(20_000)]
-    read = submission.read(json.dumps({"cells": cells}).encode(), ["degrees"])
-    assert len(read.statements) < 5000 and "characters are read" in list(read.broken.values())[-1]
-    with pytest.raises(submission.Unreadable, match="more parts"):
-        submission.cells(b'{"cells": [' + b"[]," * 6_000_000 + b"{}]}")
+    read = submission.Submission.of(json.dumps({"cells": cells}).encode(), ["degrees"])
+    assert len(read.statements) < 5000 and "characters are read" in read.broken[-1][1]
 
 
 # Where submissions come from -----------------------------------------------------------------------------------------
@@ -607,7 +610,7 @@ def test_rules_leave_out_what_is_hidden(tmp_path):
 
 
 def test_the_server_holds_no_reference_and_no_check():
-    script = ("from course_utils.grading import server; server.load(); import sys, gc; "
+    script = ("from course_utils.grading import player; player.load(); import sys, gc; "
               "assert not [m for m in sys.modules if m.startswith('course_utils.exercises.nb')]; "
               "assert not [x for x in gc.get_objects() if type(x).__name__ in ('Exercise', 'Misconception')]")
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
@@ -694,4 +697,5 @@ def test_nbgrader_gives_the_same_points(tmp_path):
     assert points == {"perfect": 7.0, "half": 3.0, "blank": 0.0}
     for name, expected in points.items():
         content = (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").read_bytes()
-        assert judge.grade(content, one_server(), "secret").points == expected
+        (graded,) = judge.grade(content, one_server(), Terms("secret"))
+        assert graded.points == expected

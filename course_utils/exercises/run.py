@@ -54,10 +54,11 @@ def _plain(value: Any) -> Any:
     return value if value is None or type(value) in (bool, int, float, str) else Other(type(value).__name__)
 
 
-def _message(error: BaseException) -> str:
+def message(error: BaseException) -> str:
+    """The exception's type and text, at most 1000 characters of it."""
     try:
         text = str(error)[:1000]
-    except Exception:  # noqa: BLE001  a student's exception may have a __str__ that raises
+    except BaseException:  # noqa: BLE001  a student's exception may have a __str__ that raises
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -102,6 +103,34 @@ def _not_as_given(layer: Any, parameters: dict[str, Tensor]) -> str | None:
             "and write forward alone.")
 
 
+MIXED_UP = {"function": "Your `{0}` is a class; expected a function: write it with def.",
+            "class": "Your `{0}` is a function; expected the class of the cell above, with its `__init__` as given."}
+
+
+def could_be_asked(value: Any, asks_for: str) -> bool:
+    """Whether a value that has an exercise's name is meant as an answer, if perhaps a class in place of a function."""
+    return inspect.isclass(value) or (callable(value) and not (asks_for == "class" and isinstance(value, nn.Module)))
+
+
+def cannot_be_asked(function: Callable, asks_for: str, name: str, inputs: Sequence[str]) -> str | None:
+    """Why a function, or a class by its ``forward``, does not take what it is called with; None where it does."""
+    if inspect.isclass(function) != (asks_for == "class"):
+        return MIXED_UP[asks_for].format(name)
+    method, first = "", []
+    if asks_for == "class":
+        function, method, first = getattr(function, "forward", None), ".forward", ["self"]
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # what has no signature, or no forward, says so when it is called
+    try:
+        signature.bind(*first, *inputs)
+    except TypeError:
+        return (f"Your `{name}{method}{signature}` cannot be called with {len(inputs)} arguments; expected "
+                f"({', '.join([*first, *inputs])}).")
+    return None
+
+
 def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
     """What one call did. What it prints has to go to ``printed``."""
     args, before = case.fresh_args(), printed.length
@@ -114,7 +143,7 @@ def call_once(function: Callable, case: Case, parameters: Sequence[str], printed
     except BaseException as error:  # noqa: BLE001  a student's exit() must not end the notebook
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise  # from the keyboard, while the course's own function ran
-        return Outcome(error=_message(error), trace=_students_trace(error), printed=printed.length - before)
+        return Outcome(error=message(error), trace=_students_trace(error), printed=printed.length - before)
     changed = tuple(name for name, given, now in zip(parameters, case.args, args) if not unchanged(given, now))
     return Outcome(value, changed=changed, printed=printed.length - before)
 

@@ -21,7 +21,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is right, wrong, not started or not yours; ``misconception`` is the name of the one recognised."""
+    """``state`` is right, wrong, not started, not yours, or of a grader that failed, not graded; ``misconception`` is the name
+    of the one recognized."""
 
     exercise: str
     state: str
@@ -58,6 +59,8 @@ class _Answers:
             return f"your {self.exercise.asks_for} changed its input {' and '.join(outcome.changed)}; work on a copy."
         try:
             return self.exercise.same.difference(outcome.value, self.expected[i].value)
+        except MemoryError:
+            raise  # the machine's fault
         except Exception as error:  # noqa: BLE001  an answer of any form may come in
             return f"the answer cannot be compared with the expected one ({type(error).__name__})."
 
@@ -74,6 +77,8 @@ class _Answers:
                     continue
                 try:
                     row.append(p.fault(*args))
+                except MemoryError:
+                    raise
                 except Exception:  # noqa: BLE001  an answer of any form may come in
                     row.append(UNTESTED)
             start += self.num_drawn if p.derive else 0

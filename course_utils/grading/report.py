@@ -35,7 +35,7 @@ code {{ font-size: .95em }} .small {{ font-size: .85em; opacity: .8 }}
 NOT_FOUND = ("No function `{}` with an answer in it was found. If you wrote one: is it a comment, inside a class, or "
              "under another name?")
 OTHERWISE = {  # words of a card without a known misconception -> what the class page counts it as
-    "hands the question on": "the library's own function", "is no valid Python": "no valid Python",
+    "hands the question on": "the library's own function", "is not valid Python": "no valid Python",
     "your function returned None": "returned None", "no answer came in time": "no answer in time",
     "your function stopped with": "stopped with an error",
     "the answer holds": "another kind of number", "is a NumPy array": "a NumPy array in place of a tensor",

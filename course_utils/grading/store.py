@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..exercises.verdict import Finding, Verdict
-from .judge import Graded
+from .records import Graded
 from .submission import plain
 
 TABLES = """
