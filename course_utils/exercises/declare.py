@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .watch import watched
+
 
 @dataclass(frozen=True)
 class Seed:
@@ -95,7 +97,8 @@ class Outcome:
     """What one call did: its value, or how it failed. Plain data: it can come from a call or over a pipe.
 
     ``error`` is the exception's type name and message, ``trace`` the student's part of the traceback, ``changed`` the
-    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote.
+    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote, ``taken`` whether
+    the library's own version gave the answer.
     """
 
     value: Any = None
@@ -104,6 +107,7 @@ class Outcome:
     late: bool = False
     changed: tuple[str, ...] = ()
     printed: int = 0
+    taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -336,6 +340,12 @@ class Exercise:
         return self.reference.__name__
 
     @property
+    def library(self) -> Named:
+        """Where the reference is, for one who is not to see the exercise."""
+        module = self.reference.__module__.removeprefix("course_utils.")
+        return Named(f"{module}.{self.name}")
+
+    @property
     def asks_for(self) -> str:
         return "class" if inspect.isclass(self.reference) else "function"
 
@@ -345,6 +355,7 @@ class Exercise:
         return self.parameters[2:] if self.asks_for == "class" else self.parameters
 
     def __post_init__(self):
+        watched(self.reference)
         if not self.parameters:
             asked = self.reference.forward if self.asks_for == "class" else self.reference
             parameters = inspect.signature(asked).parameters.values()

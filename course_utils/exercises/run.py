@@ -10,12 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .declare import Case, Other, Outcome, unchanged
+from .declare import Case, Named, Other, Outcome, fresh, unchanged
+from .watch import Watch, in_library, intact, unlink_watches, watched
 
 
 class Stopped(BaseException):
@@ -26,8 +28,8 @@ class NotAsGiven(Exception):
     """An instance that the numbers of a case do not fit: what is different about it."""
 
 
-# print() borrows sys.stdout without holding it: what a thread that could not be stopped prints to must stay alive.
-_never_ended: list[io.TextIOBase] = []
+# Threads that could not be stopped, and what they print to: print() borrows sys.stdout without holding it.
+_never_ended: dict[threading.Thread, io.TextIOBase] = {}
 
 
 class Counter(io.TextIOBase):
@@ -65,11 +67,23 @@ def message(error: BaseException) -> str:
 
 def _students_trace(error: BaseException) -> str:
     """The traceback from the student's own function on, without the frames that called it."""
+    _unlink_watches(error)
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename in (__file__, inspect.getfile(nn.Module)):
         frames = frames.tb_next
     lines = [line[:1000] for line in traceback.format_exception(type(error), error, frames)]
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
+
+
+def _unlink_watches(error: BaseException) -> None:
+    """In no traceback, of the error or of those before it, does an entry tell that the call was watched."""
+    todo, seen = [error], set()
+    while todo:
+        each = todo.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            unlink_watches(each.__traceback__)
+            todo += [each.__cause__, each.__context__]
 
 
 def _called(function: Callable, args: list[Any]) -> Any:
@@ -131,8 +145,31 @@ def cannot_be_asked(function: Callable, asks_for: str, name: str, inputs: Sequen
     return None
 
 
-def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
-    """What one call did. What it prints has to go to ``printed``."""
+def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter,
+              reference: Callable | Named | None = None) -> Outcome:
+    """What one call did. What it prints has to go to ``printed``.
+
+    With a reference, or its name, ``taken`` says whether the call took the answer from there.
+    """
+    if isinstance(reference, Named):
+        reference = _by_name(reference)
+    if reference is None:
+        return _outcome(function, case, parameters, printed)
+    with Watch(reference, _never_ended) as watch:
+        outcome = _outcome(function, case, parameters, printed)
+    return replace(outcome, taken=watch.taken or watch.is_reference(function))
+
+
+def _by_name(reference: Named) -> Callable | None:
+    """The library's own version; None when a submission has put something else in its place."""
+    with contextlib.suppress(AttributeError, ValueError):
+        answer = fresh(reference)
+        if in_library(watched(answer).__code__.co_filename):
+            return answer
+    return None
+
+
+def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
     args, before = case.fresh_args(), printed.length
     try:
         value = _plain(_called(function, args))
@@ -156,11 +193,13 @@ def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[st
 _one_at_a_time = threading.Lock()
 
 
-def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float) -> list[Outcome]:
-    """The outcomes of the calls, in order. Where the time runs out, the last outcome is late and the rest is missing.
+def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float,
+             reference: Callable | None = None) -> list[Outcome]:
+    """The outcomes of the calls, in order, as `call_once` has them. When the time runs out, the last outcome is late and
+    the rest are missing.
 
     The calls run in a thread of their own, so that one that does not end can be stopped on every system.
-    Raises RuntimeError where it is called while it runs.
+    Raises RuntimeError when it is called while it runs.
     """
     if not _one_at_a_time.acquire(blocking=False):
         raise RuntimeError("a check is running already. Does check(...) stand inside the function? Move it out.")
@@ -172,13 +211,15 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             try:
                 with contextlib.suppress(Stopped):
                     for case in cases:
-                        outcomes.append(call_once(function, case, parameters, printed))
+                        if worker in _never_ended:
+                            break
+                        outcomes.append(call_once(function, case, parameters, printed, reference))
             finally:
                 ended.set()
 
     worker = threading.Thread(target=work, daemon=True)
     try:
-        with contextlib.redirect_stdout(printed):
+        with intact(reference), contextlib.redirect_stdout(printed):
             worker.start()
             try:
                 # Not join: up to Python 3.12 an interrupted join takes a thread that runs for one that has ended.
@@ -190,9 +231,9 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             done = list(outcomes)
             _stop(worker)
     finally:
+        if worker.is_alive():
+            _never_ended[worker] = printed
         _one_at_a_time.release()
-    if worker.is_alive():
-        _never_ended.append(printed)
     return [*done, last]
 
 

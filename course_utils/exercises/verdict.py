@@ -32,6 +32,8 @@ class Verdict:
     misconception: str | None = None
 
 
+TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other functions of the "
+         "library may help.")
 UNTESTED = "it cannot be tested on this answer."
 
 
@@ -110,6 +112,9 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
 
     ``ours`` gives the outcomes of the course's own functions: a grader remembers them.
     """
+    if any(outcome.taken for outcome in outcomes):
+        hint = Finding("hint", TAKEN.format(exercise.name))
+        return Verdict(exercise.name, "not yours", 0, exercise.points, (hint,))
     expected = ours(exercise.reference, cases, exercise.parameters)
     answers = _Answers(exercise, cases, outcomes, expected)
     faults = [answers.fault(i) for i in range(len(cases))]

@@ -264,7 +264,8 @@ class Trial:
             return [Outcome(late=True)]
         outcomes: list[Outcome] = []
         exercise = self.exercise
-        request = {"what": "call", "cases": [case.args for case in cases], "parameters": list(exercise.parameters)}
+        request = {"what": "call", "cases": [case.args for case in cases], "parameters": list(exercise.parameters),
+                   "library": exercise.library}
         try:
             with self._child.within(min(exercise.seconds, self._seconds), self._terms.patience):
                 for reply in self._child.ask(request, len(cases)):
@@ -307,11 +308,18 @@ def _holds(verdict: Verdict) -> tuple[int, int]:
 def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
     """A child's reply as an outcome, if it has that form."""
     parts = {field.name: reply.get(field.name) for field in fields(Outcome)}
-    changed, printed, error = parts["changed"], parts["printed"], parts["error"]
-    flags = [parts[field.name] for field in fields(Outcome) if field.type == "bool"]
-    if not (isinstance(error, str | None) and isinstance(parts["trace"], str) and parts["late"] is False
-            and all(type(flag) is bool for flag in flags) and isinstance(changed, tuple)
-            and all(name in exercise.parameters for name in changed) and type(printed) is int and printed >= 0):
+    error, changed, printed = parts["error"], parts["changed"], parts["printed"]
+    has_form = (
+        isinstance(error, str | None)
+        and isinstance(parts["trace"], str)
+        and parts["late"] is False
+        and isinstance(changed, tuple)
+        and all(name in exercise.parameters for name in changed)
+        and type(printed) is int
+        and printed >= 0
+        and type(parts["taken"]) is bool
+    )
+    if not has_form:
         raise wire.Malformed("an answer of another form")
     return Outcome(**parts | {"error": error and error[:1000], "trace": parts["trace"][:10_000]})
 

@@ -27,7 +27,7 @@ import torch
 import course_utils
 
 from .. import exercises
-from ..exercises.declare import Case, Outcome
+from ..exercises.declare import Case, Named, Outcome
 from ..exercises.run import Counter, call_once, cannot_be_asked, could_be_asked, message
 from . import submission, wire
 from .children import REQUEST
@@ -111,18 +111,18 @@ class Player:
             return message(error)
         return None
 
-    def call(self, cases: list[list[Any]], parameters: list[str]) -> Iterator[dict[str, Any]]:
+    def call(self, cases: list[list[Any]], parameters: list[str], library: Named) -> Iterator[dict[str, Any]]:
         """What each call of the answer did."""
         if self.answer is not None:
             vars(self.main)[self.name] = self.answer  # for one that calls itself
         for args in cases:
-            yield vars(self._outcome(args, parameters))
+            yield vars(self._outcome(args, parameters, library))
 
-    def _outcome(self, args: list[Any], parameters: list[str]) -> Outcome:
+    def _outcome(self, args: list[Any], parameters: list[str], library: Named) -> Outcome:
         if self.answer is None:  # the note on the statement that failed says why
             return Outcome(error=f"NameError: name '{self.name}' is not defined")
         try:
-            return call_once(self.answer, Case("", *args), parameters, self.printed)
+            return call_once(self.answer, Case("", *args), parameters, self.printed, library)
         except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
             return Outcome(error=type(error).__name__)
 
