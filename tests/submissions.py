@@ -440,7 +440,7 @@ def hostile(folder):
         os.chmod(".", 0)"""))
     yield Made("tells_what_was_hidden", as_bytes(filled(answers={
             "degrees": degrees(f"import builtins\nbuiltins.seen = getattr(builtins, 'seen', 0) + 1\nreturn {RIGHT}"),
-            "permute": "def permute(A, X, order):\n    import builtins\n    raise ValueError(f'{builtins.seen} calls')"})),
+            "permute": "def permute(A, X, order):\n    import builtins\n    raise ValueError(f'{getattr(builtins, \"seen\", 0)} calls')"})),
         "one exercise's error tells of another's hidden inputs", ("permute",), says="0 calls")
     yield one("half_a_character", "an error that no file and no terminal takes", degrees("raise ValueError(chr(0xd800) + chr(27) + ']0;title')"),
               says="ValueError: \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}]0;title")

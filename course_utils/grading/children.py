@@ -27,7 +27,9 @@ LEVELS = ("full", "container", "reduced")
 START_SECONDS = 60.0  # for a child's greeting, which at the level reduced is for Python itself to start
 CONTROL_SECONDS = 120.0  # for a server's reply, which takes milliseconds
 REQUEST = submission.LARGEST + wire.LIMIT  # bytes of what a child is asked, a notebook among it
+STARTS = 3  # of a server, which something else may end meanwhile
 PREFIX = "course-scratch-"
+LOCKED_WITHIN = 60.0  # seconds from when a scratch folder is made
 
 
 class LevelUnavailable(RuntimeError):
@@ -177,21 +179,25 @@ class Forked:
         theirs.close()
 
     def ready(self) -> Forked:
-        """Wait until it is; LevelUnavailable, with the reason, where this machine has not what the level needs."""
+        """Wait until it is. LevelUnavailable, with the reason, where this machine has not what the level needs; ServerDied where
+        it ended without a word."""
         try:
-            first = self._control.recv(4096).decode().strip()
+            said = self._control.recv(4096).decode().strip()
         except OSError:
-            first = "the server did not start in time"
-        if first != "ready":
-            problem = first or self._server.communicate()[1][-500:]
-            self.close()
-            raise LevelUnavailable(f"level {self.level}: {problem}.")
-        return self
+            said = ""
+        if said == "ready":
+            return self
+        self._server.kill()
+        problem = self._server.communicate()[1][-500:].strip()
+        self.close()
+        if said:
+            raise LevelUnavailable(f"level {self.level}: {said}.")
+        raise ServerDied(problem or "it did not say why")
 
     def anew(self) -> Forked:
         """Another server in place of this one."""
         self.close()
-        return Forked(self.level, self._cpu_seconds).ready()
+        return _ready(Forked(self.level, self._cpu_seconds))
 
     def _asked(self, what: bytes, form: str) -> Any:
         """The server's reply to one byte."""
@@ -228,9 +234,11 @@ class Forked:
         return child.greet()
 
     def close(self) -> None:
-        self._control.close()
-        self._server.kill()  # the first process of the namespaces ends with its control socket
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)  # the first process of the namespaces ends with it
+        self._server.kill()
         self._server.wait()
+        self._control.close()
         self._server.stderr.close()
         self._folder.remove()
 
@@ -285,9 +293,20 @@ def start(level: str, number: int, cpu_seconds: float) -> list[Forked | Spawned]
                            "limit, and can read and write what you can: only where you trust those who wrote them.")
 
 
+def _ready(server: Forked) -> Forked:
+    """The server, or another of its kind when it ends while it starts, once it is there."""
+    for _ in range(STARTS):
+        try:
+            return server.ready()
+        except ServerDied as died:
+            problem, server = died, Forked(server.level, server._cpu_seconds)
+    server.close()
+    raise LevelUnavailable(f"level {server.level}: its server ended {STARTS} times while it started ({problem}).")
+
+
 def _all_ready(servers: list[Forked]) -> list[Forked]:
     try:
-        return [server.ready() for server in servers]
+        return [_ready(server) for server in servers]
     except LevelUnavailable:
         for server in servers:
             server.close()
@@ -329,7 +348,7 @@ class Scratch:
                 lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if time.time() - os.fstat(lock).st_ctime > 60:  # a younger one may be about to be locked
+                    if time.time() - os.fstat(lock).st_ctime > LOCKED_WITHIN:
                         remove_tree(path)
                 finally:
                     os.close(lock)

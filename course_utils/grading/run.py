@@ -84,18 +84,25 @@ class Seat:
 
     def __init__(self, server: Forked | Spawned):
         self.server = server
+        self._closed = False
 
     def grade(self, content: bytes, terms: Terms) -> list[Graded]:
         """The verdicts on a notebook. A fault of the grader is told as such, and costs nobody else anything."""
         try:
             return judge.grade(content, self.server, terms)
         except ServerDied as problem:
-            self.server = self.server.anew()
+            if not self._closed:
+                self.server = self.server.anew()
             return [Graded("", "not graded", notes=(f"The grader's own process ended on this file: {problem}. It was tried twice. "
                                                     "Look at the file, and grade it by hand.",))]
         except Exception as problem:  # noqa: BLE001
             return [Graded("", "not graded", notes=(f"The grader failed on this file ({type(problem).__name__}: {problem}). It is "
                                                     "not the student's fault; grade it by hand, and report it.",))]
+
+
+    def close(self) -> None:
+        self._closed = True
+        self.server.close()
 
 
 class Here:
@@ -111,7 +118,7 @@ class Here:
 
     def __exit__(self, *error: Any) -> None:
         for seat in self._seats:
-            seat.server.close()
+            seat.close()
 
     def results(self, files: Iterable[tuple[File, bytes]], *, in_peace: bool = False) -> Iterator[
             tuple[File, bytes, list[Graded]]]:
