@@ -83,24 +83,32 @@ def as_bytes(notebook):
     return json.dumps(notebook).encode()
 
 
-def wrong_as(exercise, misconception):
-    """A misconception's code under the exercise's name, and the misconception; of a class, the master's with its methods."""
-    if exercise.asks_for == "class":
-        master = solutions(exercise.notebook)[exercise.name].split("\n")
-        forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
-        own = misconception.wrong.__mro__[misconception.wrong.__mro__.index(exercise.reference) - 1::-1]  # those below it, the last one last
-        methods = {key: part for base in own for key, part in vars(base).items() if inspect.isfunction(part)}
-        wrong = "\n".join(textwrap.indent(textwrap.dedent(inspect.getsource(part)), "    ") for part in methods.values())
-        return "\n".join([*master[:forward.lineno - 1], wrong, *master[forward.end_lineno:]]), misconception
-    lines = textwrap.dedent(inspect.getsource(misconception.wrong)).split("\n")
-    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-    return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]]), misconception
+def written_as(exercise, function):
+    """The code of a declared function under the exercise's name; of a class, the master's cell with its methods."""
+    if exercise.asks_for == "function":
+        lines = textwrap.dedent(inspect.getsource(function)).split("\n")
+        start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+        return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]])
+    master = solutions(exercise.notebook)[exercise.name].split("\n")
+    forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
+    bases = function.__mro__[:function.__mro__.index(exercise.reference)]
+    methods = {}
+    for base in reversed(bases):
+        methods |= {name: part for name, part in vars(base).items() if inspect.isfunction(part)}
+    sources = [textwrap.dedent(inspect.getsource(part)) for part in methods.values()]
+    written = textwrap.indent("\n".join(sources), "    ")
+    return "\n".join([*master[:forward.lineno - 1], written, *master[forward.end_lineno:]])
 
 
-def stands_alone(text, exercise):
-    """Whether it needs nothing of the module that it comes from, and does not take the library's answer for a part."""
-    needs = set().union(*(statement.needs for statement in submission.parse(text, 1)))
-    return needs <= {*submission.imports(), *dir(builtins)} and f".{exercise.name}(" not in text
+def alone(exercise, functions):
+    """What declared functions are written as, of those that need nothing of the module that they come from, and that do not
+    take the library's answer for a part."""
+    known = {*submission.imports(), *dir(builtins)}
+    for function in functions:
+        text = written_as(exercise, function)
+        needs = set().union(*(statement.needs for statement in submission.parse(text, 1)))
+        if needs <= known and f".{exercise.name}(" not in text:
+            yield text
 
 
 def degrees(body, before=""):
@@ -156,10 +164,12 @@ def good():
         yield Made(f"perfect_{name}", as_bytes(load(name, "solutions")), "the master itself", notebook=name)
         yield Made(f"blank_{name}", as_bytes(load(name)), "nothing was written", tuple(solutions(name)), "blank", notebook=name)
         for exercise in exercises.of_notebook(name):
-            alone = ((text, m) for text, m in map(wrong_as, [exercise] * 99, exercise.misconceptions) if stands_alone(text, exercise))
-            for text, m in list(alone)[:1]:
-                yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
-                           f"the misconception {m.name!r}", (exercise.name,), says=m.says, notebook=name)
+            for misconception in exercise.misconceptions:
+                text = next(alone(exercise, [misconception.wrong]), None)
+                if text:
+                    yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
+                               f"the misconception {misconception.name!r}", (exercise.name,), says=misconception.says, notebook=name)
+                    break
     stubs = {"degrees": "def degrees(edge_index, num_nodes):\n    ...", "split_links": "def split_links(edge_index, fraction, generator):\n    ..."}
     yield Made("half", as_bytes(filled(answers=stubs)), "two exercises of four", ("degrees", "split_links"))
 
@@ -505,6 +515,36 @@ def hostile(folder):
                says="larger than", notebook="", suffix=".zip")
     yield Made("broken_zip", zipped({"a.ipynb": as_bytes(filled())})[:-300], "half a zip", tuple(solutions(ONE)), "unreadable",
                says="no zip", notebook="", suffix=".zip")
+
+
+BODIES = {  # of a function that means harm, whatever it is asked for
+    "a loop that never ends": "while True:\n    pass",
+    "a year of sleep": "import time\ntime.sleep(3e7)",
+    "the end of Python": "import os\nos._exit(0)",
+    "all memory": "held = [torch.ones(250_000_000) for _ in range(99)]",
+    "a folder that is hard to remove": "import os\nos.makedirs('\\N{SNAKE}' * 63 + '/x')\nos.makedirs('a/b')\nos.makedirs('b.0')",
+    "a signal to its group": "import os\nos.kill(0, 9)",
+    "a crash": "import ctypes\nreturn ctypes.string_at(0)",
+    "a recursion without end": "def f():\n    return f()\nreturn f()",
+    "output without end": "while True:\n    print('x' * 10_000)",
+    "words into every open file": "import os\nfor fd in range(3, 20):\n    os.write(fd, b'x' * 1000)",
+}
+
+
+def harmful(name):
+    """Notebooks of which one answer means harm: the exercise's name, and the notebook's bytes."""
+    for exercise in exercises.of_notebook(name):
+        for body in BODIES.values() if exercise.asks_for == "function" else ():
+            cell = f"def {exercise.name}({', '.join(exercise.parameters)}):\n{textwrap.indent(body, '    ')}\n"
+            yield exercise.name, as_bytes(filled(name, {exercise.name: cell}))
+
+
+def right_answers(name):
+    """Notebooks with full points: the master, and one for each declared right answer that is written differently."""
+    yield as_bytes(load(name, "solutions"))
+    for exercise in exercises.of_notebook(name):
+        for text in alone(exercise, exercise.also_right):
+            yield as_bytes(filled(name, {exercise.name: text}))
 
 
 def zipped(files):

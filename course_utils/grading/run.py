@@ -22,7 +22,7 @@ from . import judge
 from .children import LEVELS, Forked, LevelUnavailable, ServerDied, Spawned
 from .inbox import File
 from .judge import Terms
-from .records import Graded
+from .records import STATES as STATES, Graded
 from .store import Scores
 
 
