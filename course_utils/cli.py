@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
-import tempfile
 from pathlib import Path
 
 
@@ -59,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     grade.add_argument("--marks", type=Path, metavar="CSV", help="points given by hand: student,notebook,question,points,out_of,comment")
     grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
+    grade.add_argument("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
+    grade.add_argument("--student", action="append", default=[], metavar="NAME",
+                       help="grade only this student's files; with --again, once more")
+    grade.add_argument("--forget", action="append", default=[], metavar="NAME",
+                       help="remove all that the database holds of this student")
     grade.add_argument("--level", choices=("auto", "full", "container", "reduced"), default="auto",
                        help="how submissions are shut in; reduced hardly, so it has to be asked for")
     grade.add_argument("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
@@ -89,43 +92,8 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def run_grade(args: argparse.Namespace) -> int:
-    from .grading import build
-    if args.gradescope_zip:
-        from .grading import release
-        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip))
-        return 0
-    if not args.submissions:
-        print("course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.", file=sys.stderr)
-        return 2
-    from .grading import inbox, report, run, store
-    alone = args.results and args.submissions.is_dir()  # then all files are one student's, however they are named
-    files = inbox.submissions(args.submissions, args.submissions.name if alone else "")
-    marks = report.read_marks(args.marks) if args.marks else []
-    with tempfile.TemporaryDirectory() as folder:
-        scores = store.Scores(args.scores or Path(folder, "scores.sqlite"))
-        try:
-            scores.give(marks)
-            counted, level = run.run(files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
-                                     again=args.again, seconds=args.seconds)
-            if args.out:
-                print("written:", ", ".join(map(str, report.write(scores, args.out, args.canvas))))
-            every, theirs = list(scores.rows()), {(f.student, f.name) for f in files}
-            rows, given = [row for row in every if (row.student, row.file) in theirs], scores.marks()
-        finally:
-            scores.close()
-    if args.results:
-        best = [row for row in rows if not row.graded.notebook or row in report.counting(rows).values()]
-        of_these = {(row.student, row.graded.notebook) for row in best}
-        args.results.write_text(json.dumps(report.results(best, [
-            mark for mark in given if (mark.student, mark.notebook) in of_these]), indent=1), "utf-8")
-    if len(files) == 1:
-        print("\n".join(report.as_text(rows[0])))
-    print(f"{len(files)} file{'s' * (len(files) != 1)}: " + ", ".join(f"{counted[s]} {s}" for s in (*run.STATES, "as before") if counted[s] or s == "graded")
-          + f" (level {level})")
-    if strangers := sorted({mark.student for mark in marks} - {row.student for row in every}):
-        print(f"{args.marks}: nothing came from {', '.join(strangers)}. Are they called so in scores.csv? A line "
-              "without points takes back what was given.", file=sys.stderr)
-    return 1 if counted["not graded"] else 0
+    from .grading import command
+    return command.grade(args)
 
 
 def run_release(args: argparse.Namespace) -> int:

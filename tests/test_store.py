@@ -11,9 +11,9 @@ from course_utils.cli import main
 from course_utils.grading import store
 
 
-def test_what_ran_out_of_time_or_met_a_fault_is_tried_again(tmp_path):
+def test_what_was_not_graded_is_tried_again(tmp_path):
     scores = store.Scores(tmp_path / "s.sqlite")
-    for state, done in (("graded", True), ("timed out", False), ("not graded", False), ("unreadable", True)):
+    for state, done in (("graded", True), ("timed out", True), ("not graded", False), ("unreadable", True)):
         scores.write("a", "f", b"x", row(state=state).graded, "full", "1")
         assert scores.done("a", "f", b"x", lambda notebook: "1") is done
 
@@ -38,5 +38,5 @@ def test_the_database_is_for_its_owner_alone_and_keeps_its_secret(tmp_path):
     if os.name == "posix":
         assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0
     (tmp_path / "text").write_text("no database at all, though it is long enough to look at" * 20)
-    with pytest.raises(ValueError, match="no database of scores"):
+    with pytest.raises(store.Unusable, match="no database of scores"):
         store.Scores(tmp_path / "text")
