@@ -1,11 +1,26 @@
 """What goes into the grader and what comes out of it: tables, pages, marks given by hand, and the command's last line."""
 
 import csv
+import itertools
 import json
+import re
+import unicodedata
 
 import pytest
 import submissions
-from grading_helpers import ONE, one_server, row, rows_of, small_class  # noqa: F401  a fixture
+from grading_helpers import (  # noqa: F401  fixtures among them
+    FULL,
+    ONE,
+    TWO,
+    graded,
+    lay_out,
+    one_server,
+    recorded,
+    row,
+    rows_of,
+    sheet,
+    small_class,
+)
 
 from course_utils import exercises
 from course_utils.cli import main
@@ -121,3 +136,167 @@ def test_every_page_escapes_what_students_wrote(tmp_path):
     for name in ("../up", "a/b", "..", "con\n", "=1+1", "x" * 300):
         assert (tmp_path / f"{names.file_name(name)}.html").resolve().parent == tmp_path
     assert names.cell("=1+1") == "'=1+1"
+
+
+# What was not graded -------------------------------------------------------------------------------------------------
+
+def test_a_notebook_with_an_exercise_that_was_not_graded_has_no_total(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada_1_1_hw.ipynb": sheet({"degrees": None, "permute": 0}), "bo_2_2_hw.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    output = capsys.readouterr()
+    assert "2 files of 2 students: 1 graded, 1 not graded" in output.out.splitlines()[-1]
+    assert f"ada_1 ({ONE}: degrees)" in output.err and "--marks" in output.err
+    ada, bo = lines_of(tmp_path / "out")
+    assert (ada["points"], ada["degrees"], ada["permute"], ada["to_edge_index"]) == ("", "", "0", "1")
+    assert bo["points"] == "7"
+    page = (tmp_path / "out" / "students" / "ada_1.html").read_text()
+    assert "The grader could not finish degrees. This is not your fault" in page and "4 points so far" in page
+    assert "degrees: not graded yet" in page and "of 7 points" not in page
+    in_class = (tmp_path / "out" / "class.html").read_text()
+    assert "These have no total, because the grader could not finish: ada_1 (degrees)" in in_class
+    assert "1 of 2 right, 1 not graded" in in_class and "7.0 of 7 points on average" in in_class
+    assert [path.name for path in (tmp_path / "out" / "results").iterdir()] == [f"bo_2-{ONE}.json"]
+    main([*command, "--canvas", "HW"])
+    assert [(line["ID"], line["HW"]) for line in lines_of(tmp_path / "out")] == [("1", ""), ("2", "7")]
+
+
+def test_points_by_hand_settle_what_was_not_graded(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet({"degrees": None}), "bo.ipynb": sheet(notebook="", state="not graded")})
+    lines = [f"ada,{ONE},degrees,0.5,,half of it", *(f"bo,{ONE},{name},1,," for name in FULL[ONE])]
+    (tmp_path / "marks.csv").write_text("\n".join(["student,notebook,question,points,out_of,comment", *lines]))
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--marks", str(tmp_path / "marks.csv"), "--canvas", "HW"]) == 1  # the grader met a fault
+    assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["6.5", "4"]
+    assert "Points given by hand: 0.5 of 1: half of it" in (tmp_path / "out" / "students" / "ada.html").read_text()
+
+
+def test_of_several_files_one_that_was_not_graded_counts_unless_another_is_perfect():
+    unknown = row("a", "1", ONE, "not graded", judge.Verdict("degrees", "not graded", 0, 1))
+    wrong = row("a", "2", ONE, "graded", judge.Verdict("degrees", "wrong", 0, 1))
+    right = row("a", "3", ONE, "graded", judge.Verdict("degrees", "right", 1, 1))
+    for rows in itertools.permutations([unknown, wrong]):
+        assert scoring.scores_of(rows, [])[0].points is None
+    for rows in itertools.permutations([unknown, wrong, right]):
+        assert scoring.scores_of(rows, [])[0].points == 1
+
+
+@pytest.mark.parametrize("content", [sheet({"degrees": None}), sheet(notebook="", state="not graded")])
+def test_gradescope_gets_no_partial_total_and_no_old_one(recorded, tmp_path, capsys, content):
+    lay_out(tmp_path, {"submission/hw.ipynb": content, "results.json": b'{"score": 7}'})
+    assert main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")]) == 1
+    assert not (tmp_path / "results.json").exists()
+    assert "results.json is not written" in capsys.readouterr().err
+
+
+def test_gradescope_gets_the_total_where_a_perfect_file_lies_beside_one_that_was_not_graded(recorded, tmp_path):
+    lay_out(tmp_path, {"submission/a.ipynb": sheet({"degrees": None}), "submission/b.ipynb": sheet()})
+    main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")])
+    assert json.loads((tmp_path / "results.json").read_text())["score"] == 7
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+STRANGE = ["\N{FULLWIDTH LATIN CAPITAL LETTER A}" * 80, "\N{GRINNING FACE}" * 63, "Ada", "ada", "CON", "aux", "com1", "lpt\N{SUPERSCRIPT ONE}",
+           "dot.", "dot", "..", "../up", "a/b", "x" * 300, "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{COMBINING DIAERESIS}ller", "con\n"]
+
+
+def test_every_name_is_a_file_of_its_own_on_every_system(tmp_path):
+    files = [names.file_name(name) for name in STRANGE]
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in files}) == len(STRANGE)
+    for name in files:
+        assert len(f".{name}-06_augmentation_and_canonicalization.json.part".encode()) < 160
+        assert not re.search(r'[<>:"/\\|?*\x00-\x1f.]', name) and not names.RESERVED.fullmatch(name)
+        (tmp_path / f"{name}.html").touch()
+    assert names.file_name("half_4") == "half_4"  # an ordinary name stays
+
+
+def test_a_class_of_strange_names_gets_its_report(recorded, tmp_path):
+    students = [*STRANGE[:6], "=1+1", "a;b", "-x", "'=quoted"]
+    scores = store.Scores(tmp_path / "s.sqlite")
+    for student in students:
+        scores.write(student, "hw.ipynb", b"", graded({}), "full", "1")
+    report.write(scores, tmp_path / "out")
+    assert len(list((tmp_path / "out" / "students").iterdir())) == len(students)
+    assert len(list((tmp_path / "out" / "results").iterdir())) == len(students)
+
+
+def test_a_spreadsheet_opens_the_table_and_a_copied_line_finds_its_student(recorded, tmp_path, capsys):
+    students = ["=1+1", "+49", "a;b", "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Ada  Love", "\N{FULLWIDTH EQUALS SIGN}2"]
+    lay_out(tmp_path / "in", {f"{name}/hw.ipynb": sheet() for name in students})
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    content = (tmp_path / "out" / "scores.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfstudent,")  # Canvas takes the mark only in front of a bare word
+    assert b'"a;b"' in content and b"\n\"'=1+1\"" in content
+    cells = [line["student"] for line in lines_of(tmp_path / "out")]
+    assert not [cell for cell in cells if cell.startswith(names.FORMULA)]
+    copied = [unicodedata.normalize("NFD", f" {cell} ") for cell in cells]
+    for delimiter in ",;":
+        with open(tmp_path / "marks.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, delimiter=delimiter)
+            table.writerow(["student", "notebook", "question", "points", "out_of"])
+            table.writerows([[name, ONE, "discussion", "1,5" if delimiter == ";" else "1.5", 2] for name in copied])
+        assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
+        assert "nothing came from" not in capsys.readouterr().err
+        assert {line["points"] for line in lines_of(tmp_path / "out")} == {"8.5"}
+
+
+def test_canvas_table_is_as_canvas_imports_it(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"m\N{LATIN SMALL LETTER U WITH DIAERESIS}lleran_LATE_12_9_hw.ipynb": sheet()})
+    main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--canvas", "HW 1 (77)"])
+    content = (tmp_path / "out" / "scores.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfStudent,ID,SIS User ID,SIS Login ID,Section,HW 1 (77)\r\n")
+
+
+# One notebook, one student -------------------------------------------------------------------------------------------
+
+def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada_1_1_a.ipynb": sheet(), "ada_1_2_b.ipynb": sheet(notebook=TWO)})
+    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--canvas", "HW"]
+    main(command)
+    assert "adds up 01_graph_tasks, 02_message_passing" in capsys.readouterr().err
+    assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["17"]
+    scores = ["--scores", str(tmp_path / "s.sqlite")]
+    main([*command, *scores])  # what another notebook got before does not count either
+    for name in (ONE, f"{ONE}.ipynb", f"notebooks/{ONE}.ipynb"):
+        assert main([*command, *scores, "--notebook", name]) == 0
+        assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["7"]
+    results = tmp_path / "results.json"
+    assert main(["grade", str(tmp_path / "in"), "--results", str(results), "--notebook", ONE]) == 0
+    assert json.loads(results.read_text())["score"] == 7 and f"and not {ONE}" in results.read_text()
+    assert main([*command, "--notebook", "01_graph_task"]) == 2
+    assert f"Did you mean {ONE}" in capsys.readouterr().err
+
+
+def test_one_student_is_graded_again_and_the_tables_keep_the_others(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    main(command)
+    recorded.clear()
+    (tmp_path / "out" / "students" / "bo.html").write_text("untouched")
+    assert main([*command, "--student", "ada", "--again"]) == 0
+    assert recorded == [("ada", "ada.ipynb")]
+    assert [line["student"] for line in lines_of(tmp_path / "out")] == ["ada", "bo"]
+    assert (tmp_path / "out" / "students" / "bo.html").read_text() == "untouched"
+    assert main([*command, "--student", "adda"]) == 2
+    assert "There is no adda. Did you mean ada?" in capsys.readouterr().err
+
+
+def test_a_student_is_forgotten(recorded, tmp_path, capsys):
+    path, out = tmp_path / "s.sqlite", tmp_path / "out"
+    lay_out(tmp_path / "in", {"ada/secretword.ipynb": sheet(), "bo.ipynb": sheet()})
+    (tmp_path / "marks.csv").write_text(f"{COLUMNS}ada,{ONE},discussion,1,2\n")
+    scores = ["--scores", str(path), "--out", str(out)]
+    main(["grade", str(tmp_path / "in"), *scores, "--marks", str(tmp_path / "marks.csv")])
+    assert main(["grade", *scores, "--forget", "adda"]) == 2
+    assert "Did you mean ada?" in capsys.readouterr().err
+    assert main(["grade", *scores, "--forget", "ada"]) == 0
+    assert "ada: 1 file, 4 verdicts, 1 mark by hand removed" in capsys.readouterr().out
+    assert [line["student"] for line in lines_of(out)] == ["bo"]
+    assert [path.name for path in (out / "students").iterdir()] == ["bo.html"]
+    assert [path.name for path in (out / "results").iterdir()] == [f"bo-{ONE}.json"]
+    for file in tmp_path.glob("s.sqlite*"):
+        assert b"secretword" not in file.read_bytes()
+    assert main(["grade", "--forget", "ada"]) == 2
+    assert "name it with --scores" in capsys.readouterr().err

@@ -15,6 +15,8 @@ from .. import exercises
 from . import build, cards, files, inbox, marks, names, release, report, run, scoring, store, tables
 from .store import Row, Scores
 
+REMOVED = {"submission": "file", "verdict": "verdict", "mark": "mark by hand"}  # table -> what a line of it is
+
 
 def grade(args: argparse.Namespace) -> int:
     """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are wrong."""
@@ -84,6 +86,7 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
         own += [args.scores.with_name(args.scores.name + ending) for ending in store.SIDECARS]
     if args.out:
         own += [args.out / name for name in ("scores.csv", "class.html", "students", "results")]
+        own += [] if args.out.resolve() == args.submissions.resolve() else [args.out]
     is_one = args.results and args.submissions.is_dir()
     student = args.submissions.resolve().name or "student" if is_one else ""
     return inbox.submissions(args.submissions, student, [path for path in own if path], _tell)
@@ -102,8 +105,8 @@ def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
     for student in students:
         rows = [row for row in scores.rows() if row.student == student]
         removed = scores.forget(student)
-        print(f"{student}: {removed['submission']} files, {removed['verdict']} verdicts and {removed['mark']} marks by hand "
-              "are removed from the database.")
+        what = [_number(removed[table], noun) for table, noun in REMOVED.items()]
+        print(f"{student}: {', '.join(what)} removed from the database.")
         if out:
             page = f"{names.file_name(student)}.html"
             results = {f"{report.results_name(row, counts)}.json" for row in rows for counts in (True, False)}
@@ -178,4 +181,6 @@ class Run:
 
 
 def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    first, _, rest = noun.partition(" ")
+    plural = "" if count == 1 else "s"
+    return f"{count} {first}{plural} {rest}".rstrip()

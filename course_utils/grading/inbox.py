@@ -156,7 +156,7 @@ def _gradescope(content: bytes, tell: Callable[[str], object]) -> dict[str, list
     people: dict[str, list[str]] = {}
     try:
         for folder, entry in yaml.safe_load(content).items():
-            submitters = entry.get(":submitters") or []
+            submitters = (entry or {}).get(":submitters")
             if not submitters:
                 tell(f"{METADATA}: {folder} has no submitters and is left out.")
                 continue

@@ -79,16 +79,15 @@ class Scores:
         for problem, in self._db.execute("pragma quick_check(1)"):
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem)
-        self._db.execute("pragma journal_mode = wal")
         with sqlite3.connect(":memory:") as pattern:
             pattern.executescript(TABLES)
-            for name, in pattern.execute("select name from sqlite_master where type = 'table'").fetchall():
-                expected = _columns(pattern, name)
-                if name in existing and _columns(self._db, name) != expected:
+            for name in sorted(existing):
+                expected, columns = _columns(pattern, name), _columns(self._db, name)
+                if expected and expected != columns:
                     raise Unusable(f"{self.path} was written by another version of the course: its table {name} has the "
-                                   f"columns {', '.join(_columns(self._db, name))}; expected {', '.join(expected)}. {ANOTHER}")
-                if name not in existing:
-                    self._db.executescript(TABLES)
+                                   f"columns {', '.join(columns)}; expected {', '.join(expected)}. {ANOTHER}")
+        self._db.execute("pragma journal_mode = wal")
+        self._db.executescript(TABLES)
         if not self._db.execute("select 1 from setting where name = 'secret'").fetchall():
             self._db.execute("insert or ignore into setting values ('secret', ?)", (secrets.token_hex(16),))
         (self.secret,), = self._db.execute("select value from setting where name = 'secret'")
