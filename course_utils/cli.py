@@ -29,6 +29,18 @@ def positive(text: str) -> int:
     return number
 
 
+def moment(text: str):
+    """A due date."""
+    from .grading import late
+    return late.due(text)
+
+
+def per_day(text: str) -> tuple[float, bool]:
+    """Points off by the day."""
+    from .grading import late
+    return late.per_day(text)
+
+
 def parser() -> argparse.ArgumentParser:
     course = argparse.ArgumentParser(prog="course", description="Build the notebooks, hand them out, and grade them.")
     course.set_defaults(run=lambda args: course.print_help() or 0)
@@ -58,6 +70,14 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--marks", type=Path, metavar="CSV", help="points given by hand: student,notebook,question,points,out_of,comment")
     grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
     grade.add_argument("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
+    grade.add_argument("--roster", type=Path, metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
+    grade.add_argument("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
+    grade.add_argument("--counts", choices=("best", "last", "first"), default="best",
+                       help="which of several files for a notebook counts")
+    grade.add_argument("--due", type=moment, metavar="TIME", help='such as 2026-11-20 or "2026-11-20 18:00"')
+    grade.add_argument("--off-per-day", type=per_day, default=(0.0, False), metavar="POINTS",
+                       help="what each day costs that begins after --due: points, or a share of all such as 10%%")
+    grade.add_argument("--extensions", type=Path, metavar="CSV", help="days more for some: student,days")
     grade.add_argument("--student", action="append", default=[], metavar="NAME",
                        help="grade only this student's files; with --again, once more")
     grade.add_argument("--forget", action="append", default=[], metavar="NAME",

@@ -1,5 +1,6 @@
 """What the tests of the grader share."""
 
+import csv
 import json
 import sys
 from collections import Counter
@@ -95,6 +96,12 @@ def recorded(monkeypatch):
 
     monkeypatch.setattr(run, "run", fake)
     return names
+
+
+def lines_of(out):
+    """The table in a report, a dictionary for each line."""
+    with open(out / "scores.csv", encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def lay_out(folder, contents):

@@ -3,8 +3,12 @@
 import csv
 import itertools
 import json
+import os
 import re
+import subprocess
 import unicodedata
+import zipfile
+from pathlib import Path
 
 import pytest
 import submissions
@@ -14,6 +18,7 @@ from grading_helpers import (  # noqa: F401  fixtures among them
     TWO,
     graded,
     lay_out,
+    lines_of,
     one_server,
     recorded,
     row,
@@ -24,13 +29,8 @@ from grading_helpers import (  # noqa: F401  fixtures among them
 
 from course_utils import exercises
 from course_utils.cli import main
-from course_utils.grading import judge, names, pages, report, scoring, store, tables
+from course_utils.grading import judge, names, pages, report, run, scoring, store, tables
 from course_utils.grading import marks as marks_by_hand
-
-
-def lines_of(out):
-    """The table in a report, a dictionary for each line."""
-    return list(csv.DictReader(open(out / "scores.csv", encoding="utf-8-sig", newline="")))
 
 
 def test_from_a_folder_to_scores_and_pages(small_class, capsys):
@@ -300,3 +300,30 @@ def test_a_student_is_forgotten(recorded, tmp_path, capsys):
         assert b"secretword" not in file.read_bytes()
     assert main(["grade", "--forget", "ada"]) == 2
     assert "name it with --scores" in capsys.readouterr().err
+
+
+# Gradescope's autograder ---------------------------------------------------------------------------------------------
+
+def test_the_gradescope_zip_is_bound_to_a_notebook_and_passes_the_exit_code_on(tmp_path, capsys):
+    zipped, root = tmp_path / "autograder.zip", str(Path(__file__).parents[1])
+    assert main(["grade", "--gradescope-zip", str(zipped), "--root", root, "--notebook", ONE]) == 0
+    with zipfile.ZipFile(zipped) as archive:
+        script = archive.read("run_autograder").decode()
+    course = lay_out(tmp_path, {"source/venv/bin/course": b'#!/bin/sh\necho "$@"\nexit 3\n'}) / "source/venv/bin/course"
+    course.chmod(0o755)
+    done = subprocess.run(["bash", "-c", script], env=os.environ | {"AUTOGRADER": str(tmp_path)}, capture_output=True, text=True)
+    assert done.stdout.split() == f"grade submission --jobs 1 --results results/results.json --notebook {ONE}".split()
+    assert done.returncode == 3
+    assert main(["grade", "--gradescope-zip", str(zipped), "--root", root]) == 0
+    with zipfile.ZipFile(zipped) as archive:
+        assert "--notebook" not in archive.read("run_autograder").decode()
+
+
+def test_no_old_results_are_left_where_the_grader_cannot_start(tmp_path, capsys, monkeypatch):
+    def unavailable(*args, **options):
+        raise judge.LevelUnavailable("level full: no namespaces.")
+
+    lay_out(tmp_path, {"submission/hw.ipynb": sheet(), "results.json": b'{"score": 7}'})
+    monkeypatch.setattr(run, "run", unavailable)
+    assert main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")]) == 2
+    assert not (tmp_path / "results.json").exists() and "no namespaces" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from html import escape
 
 from ..exercises import card
 from ..exercises.verdict import Finding, Verdict
-from .scoring import NOT_GRADED
+from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
 NOT_FOUND = ("No function `{}` with an answer in it was found. If you wrote one: is it a comment, inside a class, or "
@@ -45,6 +45,12 @@ def heading(row: Row) -> str:
         return f"{name}: not graded"
     state = "" if row.graded.state == "graded" else f" ({row.graded.state})"
     return f"{name}: {row.graded.points} of {row.graded.out_of} points{state}"
+
+
+def lateness(score: Score) -> str:
+    """A sentence about a submission that came late."""
+    days = f"{score.days_late} day{'' if score.days_late == 1 else 's'}"
+    return f"Handed in {days} late: {score.off:g} points off, {total([score.so_far, -score.off]):g} of {score.out_of:g} are left."
 
 
 def as_text(row: Row) -> list[str]:

@@ -7,13 +7,12 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import exercises
-from . import build, cards, files, inbox, marks, names, release, report, run, scoring, store, tables
-from .store import Row, Scores
+from . import build, cards, files, inbox, late, marks, names, release, report, roster, run, scoring, store, tables
+from .store import Mark, Row, Scores
 
 REMOVED = {"submission": "file", "verdict": "verdict", "mark": "mark by hand"}  # table -> what a line of it is
 
@@ -54,25 +53,51 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
         forget(scores, args.forget, args.out)
     handed_in = _handed_in(args) if args.submissions else []
     known = scores.students() | {file.student for file in handed_in}
-    by_hand = marks.for_students(marks.read(args.marks), known) if args.marks else []
-    chosen = [_known(text, known) for text in args.student]
+    plan = _plan(args, notebook, known)
+    by_hand = plan.roster.renamed(marks.read(args.marks), known) if args.marks else []
     scores.give(by_hand)
-    done = Run(args, [file for file in handed_in if not chosen or file.student in chosen], notebook)
+    done = Run(args, [file for file in handed_in if plan.wants(file.student)], notebook)
     done.run(scores)
     if args.out:
-        written = report.write(scores, args.out, args.canvas, notebook, chosen)
-        print("written:", ", ".join(map(str, written)))
-    rows, every = report.of_notebook(scores, notebook)
+        print("written:", ", ".join(map(str, report.write(scores, args.out, plan))))
+    if args.feedback:
+        print(f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}")
+    rows, every = plan.read(scores)
+    _tell_of_names(args, plan, by_hand, rows, every)
+    if args.due and not any(row.handed_in_at or row.late for row in rows):
+        _tell("--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those that are LATE.")
     if args.canvas:
         _tell_of_several(every)
-    strangers = sorted({mark.student for mark in by_hand} - {row.student for row in rows})
+    return done.told(rows, every) if args.submissions else 0
+
+
+def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
+    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be read."""
+    people = roster.read(args.roster) if args.roster else roster.Roster()
+    students = tuple(_known(text, known, people) for text in args.student)
+    extensions = late.extensions(args.extensions, known, people) if args.extensions else {}
+    per_day, percent = args.off_per_day
+    policy = late.Policy(args.counts, args.due, per_day, percent, extensions)
+    return report.Plan(args.canvas, notebook, students, people, policy)
+
+
+def _tell_of_names(args: argparse.Namespace, plan: report.Plan, by_hand: list[Mark], rows: list[Row],
+                   every: list[scoring.Score]) -> None:
+    """Say who is in one list and not in the other."""
+    there = {row.student for row in rows}
+    strangers = sorted({mark.student for mark in by_hand} - there)
     if strangers:
-        sentences = [names.nobody(name, known - {name}) for name in strangers]
-        _tell(f"{args.marks}: nothing came from {', '.join(strangers)}. {' '.join(sentences)} The names are those of "
-              "scores.csv; a line without points takes back what was given.")
-    if not args.submissions:
-        return 0
-    return done.told(rows, every)
+        sentences = " ".join(names.nobody(name, there) for name in strangers)
+        _tell(f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of scores.csv; a "
+              "line without points takes back what was given.")
+    if not plan.roster.people:
+        return
+    missing = [person.name for person in plan.missing(every)]
+    if missing:
+        _tell(f"Nothing came from {len(missing)} of {len(plan.roster.people)} on the roster: {'; '.join(missing)}.")
+    unknown = plan.roster.strangers({score.student for score in every})
+    if unknown:
+        _tell(f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing is lost.")
 
 
 def _tell(sentence: str) -> None:
@@ -81,7 +106,7 @@ def _tell(sentence: str) -> None:
 
 def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
     """The submissions. With --results all files of a folder are one student's, however they are named."""
-    own = [args.marks, args.results, args.scores]
+    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback]
     if args.scores:
         own += [args.scores.with_name(args.scores.name + ending) for ending in store.SIDECARS]
     if args.out:
@@ -92,8 +117,8 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
     return inbox.submissions(args.submissions, student, [path for path in own if path], _tell)
 
 
-def _known(text: str, known: Iterable[str]) -> str:
-    name = names.matched(text, known)
+def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
+    name = people.student(text, known)
     if name is None:
         raise ValueError(names.nobody(text, known))
     return name
@@ -109,7 +134,7 @@ def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
         print(f"{student}: {', '.join(what)} removed from the database.")
         if out:
             page = f"{names.file_name(student)}.html"
-            results = {f"{report.results_name(row, counts)}.json" for row in rows for counts in (True, False)}
+            results = set().union(*map(report.results_names, rows))
             for path in [out / "students" / page, *(out / "results" / name for name in results)]:
                 path.unlink(missing_ok=True)
 
@@ -135,6 +160,7 @@ class Run:
         if not self.args.submissions:
             return
         args = self.args
+        scores.came((file.student, file.name, file.at, file.late) for file in self.files)
         bound = {"notebook": self.notebook} if self.notebook else {}
         self.counted, self.level = run.run(self.files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
                                            again=args.again, seconds=args.seconds, **bound)

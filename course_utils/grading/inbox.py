@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -31,11 +32,16 @@ REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
 
 @dataclass(frozen=True)
 class File:
-    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none."""
+    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none.
+
+    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether Canvas does.
+    """
 
     student: str
     name: str
     content: Callable[[], bytes]
+    at: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Entry:
     name: str
     read: Callable[[], bytes] | None = None
     is_notebook: bool = False
+    at: str = ""
+    late: bool = False
 
     @property
     def top(self) -> str:
@@ -84,7 +92,8 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
     if people is not None:
         for entry in [*map(Entry, people), *inside]:
             if entry.top in people:
-                yield people[entry.top], entry
+                owners, at = people[entry.top]
+                yield owners, replace(entry, at=at)
         return
     folders = _folders(inside)
     for entry in [*map(Entry, sorted(folders)), *inside]:
@@ -92,7 +101,7 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
         if NOBODYS.search(entry.top) or ASIDE.search(entry.top):
             continue
         if canvas:
-            yield [names.student(f"{canvas['name']}_{canvas['id']}")], entry
+            yield [names.student(f"{canvas['name']}_{canvas['id']}")], replace(entry, late=bool(canvas["late"]))
         elif entry.top in folders:
             yield [names.student(entry.top)], entry
         elif OWN.search(entry.name) or folders and not _may_hold_one(entry):
@@ -151,19 +160,28 @@ def _of_several(files: set[str]) -> bool:
     return not copies and not of_course
 
 
-def _gradescope(content: bytes, tell: Callable[[str], object]) -> dict[str, list[str]]:
-    """Folder -> students, from Gradescope's metadata: each by number, else e-mail, else name."""
-    people: dict[str, list[str]] = {}
+def _gradescope(content: bytes, tell: Callable[[str], object]) -> dict[str, tuple[list[str], str]]:
+    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else name."""
+    people: dict[str, tuple[list[str], str]] = {}
     try:
         for folder, entry in yaml.safe_load(content).items():
             submitters = (entry or {}).get(":submitters")
             if not submitters:
                 tell(f"{METADATA}: {folder} has no submitters and is left out.")
                 continue
-            people[folder] = [_identity(person, folder) for person in submitters]
+            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at"))
     except Exception as problem:  # noqa: BLE001  a file of another form
         raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
     return people
+
+
+def _iso(value: object) -> str:
+    """A time with its zone; "" where there is none. Without a zone it is UTC, as Gradescope writes it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return ""
+    return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
 
 
 def _identity(person: dict, folder: str) -> str:
@@ -189,7 +207,7 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
         reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
         return [File(student, files[0].name, _raising(reason))]
     taken: set[str] = set()
-    return [File(student, _free(file.name, taken), file.read) for file in counted]
+    return [File(student, _free(file.name, taken), file.read, file.at, file.late) for file in counted]
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -211,12 +229,13 @@ def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
         try:
             inside = _in_zip(name, entry.read, MOST)
         except ValueError as problem:
-            yield Entry(name, _raising(str(problem)), is_notebook=True)
+            yield replace(entry, name=name, read=_raising(str(problem)), is_notebook=True)
             continue
         zips = [file for file in inside if file.name.lower().endswith(".zip")][:ZIPS]
         others = [file for file in inside if file not in zips and file.read]
         others.sort(key=lambda file: not file.is_notebook)
-        yield from _unpacked([replace(file, name=f"{name}/{file.name}") for file in zips + others[:10 * MOST]], deep - 1)
+        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in zips + others[:10 * MOST]]
+        yield from _unpacked(packed, deep - 1)
 
 
 def _raising(reason: str) -> Callable[[], bytes]:

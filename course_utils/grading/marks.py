@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from .. import exercises
@@ -74,9 +72,3 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("points and out_of are numbers")
     return value
-
-
-def for_students(marks: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
-    """The same marks under the names that the grader knows; a name that it does not know stays as it is."""
-    known = list(known)
-    return [replace(mark, student=names.matched(mark.student, known) or mark.student) for mark in marks]

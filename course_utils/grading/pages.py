@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
 
 from .. import exercises
 from ..exercises.declare import Exercise
 from ..exercises.verdict import Verdict
 from . import cards
+from .roster import Person
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
@@ -64,6 +66,8 @@ def _of_row(row: Row, score: Score | None) -> list[str]:
         return parts
     if score.not_graded:
         parts.append(f"<p>{escape(_not_graded(score))}</p>")
+    if score.days_late:
+        parts.append(f"<p>{escape(cards.lateness(score))}</p>")
     for verdict in row.graded.verdicts:
         parts.append(cards.html(verdict) + cards.by_hand(score.by_hand.get(verdict.exercise)))
     return parts
@@ -81,12 +85,14 @@ def _of_mark(mark: Mark) -> str:
     return f"<h2>{escape(title)}</h2><p>{escape(mark.comment)}</p>"
 
 
-def class_page(rows: list[Row], scores: list[Score]) -> str:
-    """How the class did: scores, and what was thought how often."""
+def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Person] = ()) -> str:
+    """How the class did: scores, and what was thought how often; ``nothing_came`` are those who handed in nothing."""
     states = Counter(row.graded.state for row in rows).most_common()
     counted = ", ".join(f"{number} {escape(state)}" for state, number in states)
     parts = [f"<p>{len({row.student for row in rows})} students, {len(rows)} files: {counted}.</p>"]
-    missing = [score for score in scores if score.points is None]
+    if nothing_came:
+        parts.append(f"<p>Nothing came from {escape('; '.join(person.name for person in nothing_came))}.</p>")
+    missing = [score for score in scores if score.not_graded]
     if missing:
         who = ", ".join(f"{score.student} ({', '.join(score.not_graded)})" for score in missing)
         parts.append(f"<p>These have no total, because the grader could not finish: {escape(who)}. Run the same command "

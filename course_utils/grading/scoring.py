@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .. import exercises
+from .late import Policy
 from .store import Mark, Row, whole
 
 NOT_GRADED = "not graded"
@@ -19,6 +20,7 @@ class Score:
     notebook: str
     row: Row | None
     marks: tuple[Mark, ...] = ()
+    policy: Policy = Policy()
 
     @property
     def by_hand(self) -> dict[str, Mark]:
@@ -57,9 +59,21 @@ class Score:
         return total([*graded, *(mark.points for mark in self.questions)])
 
     @property
+    def days_late(self) -> int:
+        """Days begun after the due date."""
+        return self.policy.days_late(self.row) if self.row else 0
+
+    @property
+    def off(self) -> float:
+        """What lateness costs, and no more than there is."""
+        return total([min(self.so_far, self.policy.off(self.row, self.out_of) if self.row else 0)])
+
+    @property
     def points(self) -> float | None:
-        """The total; None where something was not graded."""
-        return None if self.not_graded else self.so_far
+        """The total; None where something was not graded, or nothing was handed in."""
+        if self.not_graded or not (self.row or self.marks):
+            return None
+        return total([self.so_far, -self.off])
 
     @property
     def out_of(self) -> float:
@@ -75,32 +89,38 @@ def total(points: Iterable[float]) -> float:
     return whole(round(sum(points), 6))
 
 
-def counting(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
-    """The submission that counts for each student and notebook: the one with the most points, of several the first.
+def counting(rows: Iterable[Row], policy: Policy = Policy()) -> dict[tuple[str, str], Row]:
+    """The submission that counts for each student and notebook: the best, the last or the first, as the policy says.
 
-    One that was not graded could still turn out to be the best, so it counts unless another has full points.
+    The best has the most points, less what lateness costs; of several the first. One that was not graded could still
+    turn out to be the best, so it counts unless another has full points.
     """
-    best: dict[tuple[str, str], Row] = {}
+    handed_in: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        key = row.student, row.graded.notebook
-        if key not in best or _rank(row) > _rank(best[key]):
-            best[key] = row
-    return best
+        handed_in.setdefault((row.student, row.graded.notebook), []).append(row)
+    return {key: _that_counts(own, policy) for key, own in handed_in.items()}
 
 
-def _rank(row: Row) -> tuple[bool, bool, float]:
-    full = bool(row.graded.verdicts) and row.graded.points == row.graded.out_of
-    return full, row.graded.state == NOT_GRADED, row.graded.points
+def _that_counts(rows: list[Row], policy: Policy) -> Row:
+    if policy.counts == "best":
+        return max(rows, key=lambda row: _rank(row, policy))
+    return (max if policy.counts == "last" else min)(rows, key=policy.order)
 
 
-def scores_of(rows: Iterable[Row], marks: Iterable[Mark]) -> list[Score]:
+def _rank(row: Row, policy: Policy) -> tuple[bool, bool, float]:
+    points = row.graded.points - policy.off(row, row.graded.out_of)
+    full = bool(row.graded.verdicts) and points == row.graded.out_of
+    return full, row.graded.state == NOT_GRADED, points
+
+
+def scores_of(rows: Iterable[Row], marks: Iterable[Mark], policy: Policy = Policy()) -> list[Score]:
     """A score for each student and notebook, by student and notebook."""
-    best = counting(rows)
+    best = counting(rows, policy)
     by_hand: dict[tuple[str, str], list[Mark]] = {}
     for mark in marks:
         by_hand.setdefault((mark.student, mark.notebook), []).append(mark)
     keys = sorted({*best, *by_hand})
-    scores = [Score(*key, best.get(key), tuple(by_hand.get(key, ()))) for key in keys]
+    scores = [Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy) for key in keys]
     done_by_hand = {score.student for score in scores if score.notebook and _all_by_hand(score)}
     return [score for score in scores if score.notebook or not score.not_graded or score.student not in done_by_hand]
 

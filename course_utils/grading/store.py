@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,6 +30,7 @@ create table if not exists verdict (
 create table if not exists mark (
     student text, notebook text, question text, points real, out_of real, comment text,
     primary key (student, notebook, question));
+create table if not exists handed_in (student text, file text, at text, late integer, primary key (student, file));
 """
 
 
@@ -47,7 +48,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One submission as it stands in the database."""
+    """One submission as it is in the database; ``handed_in_at`` and ``late`` are what the platform says, if it does."""
 
     student: str
     file: str
@@ -55,6 +56,8 @@ class Row:
     level: str
     version: str
     graded_at: str
+    handed_in_at: str = ""
+    late: bool = False
 
 
 class Scores:
@@ -143,6 +146,8 @@ class Scores:
                                            "from verdict order by rowid").fetchall()
             of_submissions = self._db.execute("select student, file, notebook, state, notes, seconds, level, version, "
                                               "graded_at from submission order by student, notebook, file").fetchall()
+            times = {(student, file): (at, bool(late)) for student, file, at, late in
+                     self._db.execute("select student, file, at, late from handed_in")}
         verdicts: dict[tuple[str, str], list[Verdict]] = {}
         for student, file, exercise, state, points, out_of, misconception, text in of_verdicts:
             findings = tuple(Finding(*finding) for finding in json.loads(text))
@@ -151,7 +156,13 @@ class Scores:
         for student, file, notebook, state, notes, seconds, level, version, graded_at in of_submissions:
             own = tuple(verdicts.get((student, file), ()))
             graded = Graded(notebook, state, own, tuple(json.loads(notes)), seconds)
-            yield Row(student, file, graded, level, version, graded_at)
+            at, late = times.get((student, file)) or times.get((student, file.removesuffix(f" ({notebook})"))) or ("", False)
+            yield Row(student, file, graded, level, version, graded_at, at, late)
+
+    def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
+        """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
+        with self._all_at_once() as db:
+            db.executemany("insert or replace into handed_in values (?, ?, ?, ?)", files)
 
     def give(self, marks: list[Mark]) -> None:
         """Add points given by hand; those for the same question are replaced, or taken back where there are none."""
@@ -176,7 +187,7 @@ class Scores:
         with self._explained():
             self._db.execute("pragma secure_delete = on")
         with self._all_at_once() as db:
-            for table in ("submission", "verdict", "mark"):
+            for table in ("submission", "verdict", "mark", "handed_in"):
                 removed[table] = db.execute(f"delete from {table} where student = ?", (student,)).rowcount
         with self._explained():
             self._db.execute("pragma wal_checkpoint(truncate)").fetchall()

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 
 from . import cards, names
 from .inbox import CANVAS
+from .roster import CANVAS_COLUMNS, Roster
 from .scoring import NOT_GRADED, Score, total
 from .store import Row
-
-CANVAS_COLUMNS = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
 
 
 def as_csv(table: list[list]) -> bytes:
@@ -26,34 +25,55 @@ def as_csv(table: list[list]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def full_table(scores: list[Score]) -> list[list]:
-    """A line for each student and notebook: points in all, then exercise by exercise. No total where one is missing."""
+def full_table(scores: list[Score], roster: Roster = Roster()) -> list[list]:
+    """A line for each student and notebook: points in all, then exercise by exercise. No total where one is missing.
+
+    With a roster, each line has the name as it is written there, and those of whom nothing came have lines too.
+    """
+    scores = scores + nothing_came(scores, roster)
     exercises = list(dict.fromkeys(name for score in scores for name in score.by_exercise))
     questions = list(dict.fromkeys(mark.question for score in scores for mark in score.questions))
-    table = [["student", "notebook", "points", "out of", "state", "level", "file", *exercises, *questions]]
+    lateness = ["days late", "points off"] if any(score.days_late for score in scores) else []
+    name = ["name"] if roster.people else []
+    table = [["student", "notebook", "points", "out of", "state", "level", "file", *lateness, *name, *exercises, *questions]]
     for score in scores:
         row = score.row
         where = [row.graded.state, row.level, row.file] if row else ["nothing handed in", "", ""]
-        by_exercise = [_or_blank(score.by_exercise.get(name)) for name in exercises]
+        late = [score.days_late, score.off] if lateness else []
+        person = roster.person(score.student)
+        name = [person.name if person else ""] if roster.people else []
+        by_exercise = [_or_blank(score.by_exercise.get(exercise)) for exercise in exercises]
         by_hand = {mark.question: mark.points for mark in score.questions}
-        table.append([score.student, score.notebook, _or_blank(score.points), score.out_of, *where,
+        table.append([score.student, score.notebook, _or_blank(score.points), score.out_of, *where, *late, *name,
                       *by_exercise, *(by_hand.get(question, "") for question in questions)])
     return table
+
+
+def nothing_came(scores: list[Score], roster: Roster) -> list[Score]:
+    """Empty scores for those on the roster who are in none, one for each notebook of the class."""
+    missing = roster.missing({score.student for score in scores})
+    notebooks = sorted({score.notebook for score in scores if score.notebook}) or [""]
+    return [Score(person.name, notebook, None) for person in missing for notebook in notebooks]
 
 
 def _or_blank(points: float | None) -> float | str:
     return "" if points is None else points
 
 
-def canvas_table(scores: list[Score], column: str) -> list[list]:
-    """As Canvas imports it: a line for each student, whose ID is at the end of its name in Canvas' export."""
+def canvas_table(scores: list[Score], column: str, roster: Roster = Roster()) -> list[list]:
+    """As Canvas imports it: a line for each student, whose ID is at the end of its name in Canvas' export.
+
+    With a roster, the columns in front are those of the roster, and those of whom nothing came have a line without points.
+    """
     by_student: dict[str, list[float | None]] = {}
-    for score in scores:
+    for score in scores + nothing_came(scores, roster):
         by_student.setdefault(score.student, []).append(score.points)
     table = [[*CANVAS_COLUMNS, column]]
     for student, points in sorted(by_student.items()):
+        person = roster.person(student)
+        identity = list(person.canvas) if person else [*canvas_identity(student), ""]
         in_all = "" if None in points else total(points)
-        table.append([*canvas_identity(student), "", in_all])
+        table.append([*identity, in_all])
     return table
 
 
@@ -80,7 +100,8 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
     return {"score": total(score.points for score in scores), "visibility": "visible",
             "execution_time": total(row.graded.seconds for row in rows), "stdout_visibility": "hidden",
             "output_format": "text", "tests": tests,
-            "output": "\n".join(line for row in rows for line in (cards.heading(row), *row.graded.notes)),
+            "output": "\n".join([*(line for row in rows for line in (cards.heading(row), *row.graded.notes)),
+                                 *(cards.lateness(score) for score in scores if score.days_late)]),
             "extra_data": {key: ", ".join(values) for key, values in about.items()}}
 
 
