@@ -1,12 +1,11 @@
-"""The command ``course``. Exit codes: 0 done, 1 differences or a refusal, 2 a malformed notebook or a wrong command."""
+"""The command ``course``. Exit codes: 0 done, 1 differences or a refusal, 2 a malformed notebook or a wrong command, 130
+interrupted."""
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
-import tempfile
 from pathlib import Path
 
 
@@ -22,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as problem:
         print(f"{problem}. No file is half written: put this right and run the command again.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was done is kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def positive(text: str) -> int:
@@ -29,6 +31,18 @@ def positive(text: str) -> int:
     if (number := int(text)) < 1:
         raise ValueError
     return number
+
+
+def moment(text: str):
+    """A due date."""
+    from .grading import late
+    return late.due(text)
+
+
+def per_day(text: str) -> tuple[float, bool]:
+    """Points off by the day."""
+    from .grading import late
+    return late.per_day(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +73,19 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     grade.add_argument("--marks", type=Path, metavar="CSV", help="points given by hand: student,notebook,question,points,out_of,comment")
     grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
+    grade.add_argument("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
+    grade.add_argument("--roster", type=Path, metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
+    grade.add_argument("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
+    grade.add_argument("--counts", choices=("best", "last", "first"), default="best",
+                       help="which of several files for a notebook counts")
+    grade.add_argument("--due", type=moment, metavar="TIME", help='such as 2026-11-20 or "2026-11-20 18:00"')
+    grade.add_argument("--off-per-day", type=per_day, default=(0.0, False), metavar="POINTS",
+                       help="what each day costs that begins after --due: points, or a share of all such as 10%%")
+    grade.add_argument("--extensions", type=Path, metavar="CSV", help="days more for some: student,days")
+    grade.add_argument("--student", action="append", default=[], metavar="NAME",
+                       help="grade only this student's files; with --again, once more")
+    grade.add_argument("--forget", action="append", default=[], metavar="NAME",
+                       help="remove all that the database holds of this student")
     grade.add_argument("--level", choices=("auto", "full", "container", "reduced"), default="auto",
                        help="how submissions are shut in; reduced hardly, so it has to be asked for")
     grade.add_argument("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
@@ -89,43 +116,8 @@ def run_build(args: argparse.Namespace) -> int:
 
 
 def run_grade(args: argparse.Namespace) -> int:
-    from .grading import build
-    if args.gradescope_zip:
-        from .grading import release
-        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip))
-        return 0
-    if not args.submissions:
-        print("course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.", file=sys.stderr)
-        return 2
-    from .grading import inbox, report, run, store
-    alone = args.results and args.submissions.is_dir()  # then all files are one student's, however they are named
-    files = inbox.submissions(args.submissions, args.submissions.name if alone else "")
-    marks = report.read_marks(args.marks) if args.marks else []
-    with tempfile.TemporaryDirectory() as folder:
-        scores = store.Scores(args.scores or Path(folder, "scores.sqlite"))
-        try:
-            scores.give(marks)
-            counted, level = run.run(files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
-                                     again=args.again, seconds=args.seconds)
-            if args.out:
-                print("written:", ", ".join(map(str, report.write(scores, args.out, args.canvas))))
-            every, theirs = list(scores.rows()), {(f.student, f.name) for f in files}
-            rows, given = [row for row in every if (row.student, row.file) in theirs], scores.marks()
-        finally:
-            scores.close()
-    if args.results:
-        best = [row for row in rows if not row.graded.notebook or row in report.counting(rows).values()]
-        of_these = {(row.student, row.graded.notebook) for row in best}
-        args.results.write_text(json.dumps(report.results(best, [
-            mark for mark in given if (mark.student, mark.notebook) in of_these]), indent=1), "utf-8")
-    if len(files) == 1:
-        print("\n".join(report.as_text(rows[0])))
-    print(f"{len(files)} file{'s' * (len(files) != 1)}: " + ", ".join(f"{counted[s]} {s}" for s in (*run.STATES, "as before") if counted[s] or s == "graded")
-          + f" (level {level})")
-    if strangers := sorted({mark.student for mark in marks} - {row.student for row in every}):
-        print(f"{args.marks}: nothing came from {', '.join(strangers)}. Are they called so in scores.csv? A line "
-              "without points takes back what was given.", file=sys.stderr)
-    return 1 if counted["not graded"] else 0
+    from .grading import command
+    return command.grade(args)
 
 
 def run_release(args: argparse.Namespace) -> int:

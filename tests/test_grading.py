@@ -20,13 +20,14 @@ import conftest
 import pytest
 import submissions
 import torch
+from grading_helpers import one_server, rows_of, small_class  # noqa: F401  a fixture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from course_utils import exercises
 from course_utils.cli import main
 from course_utils.exercises.declare import Named, Other, Outcome, Seed
-from course_utils.grading import children, inbox, jail, judge, report, run, store, submission, wire
+from course_utils.grading import children, inbox, jail, judge, pages, report, run, store, submission, wire
 from course_utils.grading.judge import Terms
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("name", NAMES)
 def test_each_submission_gets_what_it_is_worth(graded, name):
     made, row = graded[0][name], graded[1][name]
-    said = "\n".join(report.as_text(row))
+    said = "\n".join(pages.as_text(row))
     print(f"{name:45} {made.why:60} expected {worth(made)} {made.state}, given {row.graded.points} {row.graded.state}")
     assert row.graded.points == worth(made), said
     assert row.graded.state in made.state.split(" or "), said
@@ -95,32 +96,6 @@ def test_feedback_never_shows_a_hidden_input(graded):
     folder = graded[2]
     page = (folder / "report" / "students" / "looked_up.html").read_text()
     assert "secret" not in page and "drawn for grading and not shown" in page
-
-
-def test_every_page_escapes_what_students_wrote(tmp_path):
-    scores = store.Scores(tmp_path / "s.sqlite")
-    answer = submissions.degrees("raise ValueError('<script>alert(1)</script>')")
-    (graded,) = judge.grade(submissions.as_bytes(submissions.filled(answers={"degrees": answer})), one_server(), Terms(scores.secret))
-    scores.write("<b>=eve", "<i>.ipynb", b"", graded, "full", "1")
-    report.write(scores, tmp_path)
-    (page,) = (tmp_path / "students").iterdir()
-    for text in (page.read_text(), (tmp_path / "class.html").read_text()):
-        assert "<script>" not in text and "<b>=eve" not in text and "<i>.ipynb" not in text
-    assert "&lt;script&gt;" in page.read_text()
-    for name in ("../up", "a/b", "..", "con\n", "=1+1", "x" * 300):
-        assert (tmp_path / f"{report.file_name(name)}.html").resolve().parent == tmp_path
-    assert report._plain("=1+1") == "'=1+1"
-
-
-_server = []
-
-
-def one_server():
-    """A server for the tests that need any level."""
-    if not _server:
-        level = "full" if sys.platform == "linux" else "reduced"
-        _server.append(judge.start("auto" if level == "full" else level, 1)[0])
-    return _server[0]
 
 
 def test_the_reduced_level_grades_too():
@@ -291,203 +266,6 @@ def test_a_notebook_of_much_code_or_many_parts_is_refused_before_it_takes_the_me
     cells = [submissions.code(f"def degrees(a):\n    return {i}") for i in range(20_000)]
     read = submission.Submission.of(json.dumps({"cells": cells}).encode(), ["degrees"])
     assert len(read.statements) < 5000 and "characters are read" in read.broken[-1][1]
-
-
-# Where submissions come from -----------------------------------------------------------------------------------------
-
-def notebook_bytes():
-    return submissions.as_bytes(MASTER)
-
-
-def test_canvas_and_gradescope_exports_and_folders_name_the_students(tmp_path):
-    canvas = submissions.zipped({"loveada_LATE_101_9001_hw1-2.ipynb": notebook_bytes(), "noetheremmy_102_9002_hw1.ipynb": notebook_bytes(),
-                                 "nobody_103_9003_essay.pdf": b"%PDF", "__MACOSX/._x.ipynb": b"", "kovsofya_104_9004_all.zip": submissions.zipped(
-                                     {"hw/notebook.ipynb": notebook_bytes(), "hw/.ipynb_checkpoints/notebook-checkpoint.ipynb": b"x"})})
-    (tmp_path / "canvas.zip").write_bytes(canvas)
-    found = {f.student: f.name for f in inbox.submissions(tmp_path / "canvas.zip")}
-    assert set(found) == {"loveada_101", "noetheremmy_102", "nobody_103", "kovsofya_104"}
-    with pytest.raises(ValueError, match="no notebook was handed in, but nobody_103_9003_essay.pdf"):
-        next(f for f in inbox.submissions(tmp_path / "canvas.zip") if f.student == "nobody_103").content()
-
-    metadata = "submission_1:\n  :submitters:\n  - :name: Ada Love\n    :sid: '77'\n    :email: a@b.c\n  :score: 0\nsubmission_2:\n  :submitters:\n  - :name: E. N.\n"
-    export = submissions.zipped({"assignment_5_export/submission_metadata.yml": metadata.encode(),
-                                 "assignment_5_export/submission_1/a.ipynb": notebook_bytes(), "assignment_5_export/submission_2/b.ipynb": notebook_bytes()})
-    (tmp_path / "gradescope.zip").write_bytes(export)
-    assert [f.student for f in inbox.submissions(tmp_path / "gradescope.zip")] == ["77", "E. N."]
-
-    for student in ("alice", "bob"):
-        (tmp_path / "class" / student).mkdir(parents=True)
-        (tmp_path / "class" / student / "homework").write_bytes(notebook_bytes())  # without a suffix
-    assert [f.student for f in inbox.submissions(tmp_path / "class")] == ["alice", "bob"]
-    (tmp_path / "odd").mkdir()
-    open(os.fsencode(tmp_path / "odd") + b"/caf\xe9\x1b.ipynb", "wb").close()
-    assert [f.student for f in inbox.submissions(tmp_path / "odd")] == ["caf\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"]
-    (tmp_path / "many.zip").write_bytes(submissions.zipped({f"a/{i}.ipynb": b"" for i in range(300)} | {"b/1.ipynb": b""}))
-    many, one = inbox.submissions(tmp_path / "many.zip")
-    with pytest.raises(ValueError, match="there are 300 notebooks; at most 200 are graded"):
-        many.content()
-    assert one.content() == b""
-    with pytest.raises(ValueError, match="is not there. Name a notebook"):
-        inbox.submissions(tmp_path / "nowhere")
-
-
-def test_the_folder_of_a_student_who_handed_in_nothing_and_other_ways_to_hand_in(tmp_path):
-    for name in ("nothing", "capitals", "deep"):
-        (tmp_path / "class" / name).mkdir(parents=True)
-    (tmp_path / "class" / "capitals" / "HW.IPYNB").write_bytes(notebook_bytes())
-    inner = submissions.zipped({"hw/a.ipynb": notebook_bytes()})
-    (tmp_path / "class" / "deep" / "all.zip").write_bytes(submissions.zipped({"inner.ZIP": inner}))
-    (tmp_path / "class" / "Thumbs.db").write_bytes(b"x")
-    found = {f.student: f for f in inbox.submissions(tmp_path / "class")}
-    assert set(found) == {"nothing", "capitals", "deep"}
-    assert found["capitals"].content() == found["deep"].content() == notebook_bytes()
-    with pytest.raises(ValueError, match="no notebook was handed in. Hand in the notebook itself"):
-        found["nothing"].content()
-    unpacked = tmp_path / "unpacked" / "assignment_5_export"
-    (unpacked / "submission_1").mkdir(parents=True)
-    (unpacked / inbox.METADATA).write_text("".join(
-        f"submission_{i}:\n  :submitters:\n  - :name: {name}\n" for i, name in ((1, "Ada"), (2, "Bo"))))
-    (unpacked / "submission_1" / "a.ipynb").write_bytes(notebook_bytes())
-    assert [f.student for f in inbox.submissions(tmp_path / "unpacked")] == ["Ada", "Bo"]
-    assert {f.student for f in inbox.submissions(tmp_path / "class", "one")} == {"one"}
-
-
-def test_one_file_of_canvas_alone_is_its_students(tmp_path):
-    (tmp_path / "loveada_LATE_101_9001_hw1-2.ipynb").write_bytes(notebook_bytes())
-    assert [f.student for f in inbox.submissions(tmp_path / "loveada_LATE_101_9001_hw1-2.ipynb")] == ["loveada_101"]
-
-
-# What goes in and comes out ------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def small_class(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("class")
-    (folder / "in").mkdir()
-    for one in [*submissions.good(), *submissions.messy()]:
-        if one.name in ("perfect_01_graph_tasks", "half", "blank_01_graph_tasks", "library", "misconception_degrees", "cut_off",
-                        "perfect_02_message_passing"):
-            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(one.content)
-    return folder
-
-
-def rows_of(path):
-    scores = store.Scores(path)
-    try:
-        return {row.student: (row.graded.points, row.graded.state, [(v.exercise, v.state, v.misconception) for v in row.graded.verdicts])
-                for row in scores.rows()}
-    finally:
-        scores.close()
-
-
-def test_from_a_folder_to_scores_and_pages(small_class, capsys):
-    out = small_class / "out"
-    marks = small_class / "marks.csv"
-    marks.write_text("student,notebook,question,points,out_of,comment\nhalf_4,01_graph_tasks,discussion,1.5,2,good start\n")
-    command = ["grade", str(small_class / "in"), "--scores", str(small_class / "scores.sqlite"), "--out", str(out), "--marks", str(marks)]
-    assert main(command) == 0
-    assert "7 files: 5 graded, 1 blank, 1 unreadable (level" in capsys.readouterr().out.replace("\n", " ")
-    table = {line["student"]: line for line in csv.DictReader(open(out / "scores.csv"))}
-    assert float(table["half_4"]["points"]) == 3 + 1.5 and float(table["half_4"]["out of"]) == 7 + 2
-    assert table["perfect02messagepassing_26"]["points"] == "10"
-    page = (out / "students" / "half_4.html").read_text()
-    assert "course-card" in page and "good start" in page and "1.5 of 2" in page
-    in_class = (out / "class.html").read_text()
-    assert exercises.find("degrees").misconceptions[0].says[:30] in in_class
-    result = json.loads((out / "results" / "half_4-01_graph_tasks.json").read_text())
-    assert result["score"] == 4.5 and result["tests"][0]["max_score"] == 1 and result["extra_data"]["level"] in judge.LEVELS
-
-    assert main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0  # nothing is run again, and marks are still there
-    assert "0 graded, 7 as before" in capsys.readouterr().out
-    table = {line["ID"]: line for line in csv.DictReader(open(out / "scores.csv"))}
-    assert table["4"]["Student"] == "half" and float(table["4"]["Notebook 1 (7)"]) == 4.5
-    assert main([*command, "--again"]) == 0
-    assert "5 graded" in capsys.readouterr().out and rows_of(small_class / "scores.sqlite")["half_4"][0] == 3
-
-
-def test_one_submission_alone(small_class, capsys, tmp_path):
-    file = next((small_class / "in").glob("half*"))
-    assert main(["grade", str(file), "--results", str(tmp_path / "results.json")]) == 0
-    said = capsys.readouterr().out
-    assert "01_graph_tasks: 3 of 7 points" in said and "✓ to_edge_index: right" in said and "1 file: 1 graded" in said
-    assert json.loads((tmp_path / "results.json").read_text())["score"] == 3
-
-
-COLUMNS = "student,notebook,question,points,out_of\n"
-
-
-@pytest.mark.parametrize(("marks", "says"), [
-    ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
-    (f"{COLUMNS}a,b,c,many,2\n", "line 2: could not convert"), (f"{COLUMNS}a,b,c,1\n", "points and out_of are numbers"),
-    (f"{COLUMNS}a,b,c,1,2\n", "b is no notebook; there are 01_graph_tasks"), ("M\xfcller", "is no text in UTF-8")])
-def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
-    (tmp_path / "marks.csv").write_text(marks, "latin-1")
-    assert main(["grade", str(small_class / "in"), "--marks", str(tmp_path / "marks.csv")]) == 2
-    assert says in capsys.readouterr().err
-
-
-def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, capsys):
-    marks, scores = tmp_path / "marks.csv", store.Scores(tmp_path / "s.sqlite")
-    head = "student,notebook,question,points,out_of,comment\n"
-    for points, kept in (("0.1", [("ada", 0.1)]), ("2", [("ada", 2)]), ("", [])):
-        marks.write_text(f"{head}ada,01_graph_tasks,discussion,{points},2,\n")
-        scores.give(report.read_marks(marks))
-        assert [(mark.student, mark.points) for mark in scores.marks()] == kept
-    marks.write_text(f"{head}ada,01_graph_tasks,discussion,1,2,\n")
-    assert main(["grade", str(next((small_class / "in").glob("half*"))), "--marks", str(marks)]) == 0
-    assert "nothing came from ada" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [["--scores", "no/such/folder/s.sqlite"], ["--jobs", "-3"], ["--seconds", "0"]])
-def test_wrong_arguments_to_grade_are_said_in_a_sentence(small_class, capsys, arguments):
-    try:
-        code = main(["grade", str(small_class / "in"), *arguments])
-    except SystemExit as end:  # argparse's
-        code = end.code
-    assert code == 2 and arguments[1] in capsys.readouterr().err
-
-
-def row(student="a", file="f", notebook=submissions.ONE, state="graded", *given):
-    return store.Row(student, file, judge.Graded(notebook, state, given), "full", "1", "2024-01-01T00:00:00+00:00")
-
-
-def test_pages_and_tables_lose_nobody(tmp_path):
-    verdict = judge.Verdict("degrees", "not started", 0, 1)
-    rows = [row("a", "f", submissions.ONE, "graded", verdict), row("a", "g", "", "unreadable"),
-            row("b_1", "h", "", "not graded")]
-    best = report.counting(rows)
-    assert [line[:2] for line in report.full_table(best, [])[1:]] == [["a", ""], ["a", submissions.ONE], ["b_1", ""]]
-    assert [line[-1] for line in report.canvas_table(best, [], "HW")[1:]] == [0, ""]
-    page = report.feedback("a", rows[:2], best, [])
-    assert "another file" not in page and "No function <code>degrees</code>" in page and "In all: 0 of 1 points" in page
-    results = report.results(rows[:2])
-    assert "g: 0 of 0 points (unreadable)" in results["output"] and results["extra_data"]["level"] == "full, full"
-
-
-def test_the_class_page_says_what_else_went_wrong():
-    for said, name in (("cell 3 is no valid Python (line 1: x)", "no valid Python"),
-                       ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
-                       (exercises.TAKEN.format("degrees"), "the library's own function"),
-                       ("else", "wrong in another way")):
-        assert report._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),))) == name
-
-
-def test_what_ran_out_of_time_or_met_a_fault_is_tried_again(tmp_path):
-    scores = store.Scores(tmp_path / "s.sqlite")
-    for state, done in (("graded", True), ("timed out", False), ("not graded", False), ("unreadable", True)):
-        scores.write("a", "f", b"x", row(state=state).graded, "full", "1")
-        assert scores.done("a", "f", b"x", lambda notebook: "1") is done
-
-
-def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys):
-    shutil.copytree(small_class / "in", tmp_path / "in")
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
-    main(command)
-    file = next((tmp_path / "in").glob("half*"))
-    file.write_bytes(submissions.as_bytes(submissions.load(submissions.ONE, "solutions")))
-    capsys.readouterr()
-    main(command)
-    assert "1 graded, 6 as before" in capsys.readouterr().out
-    assert rows_of(tmp_path / "s.sqlite")["half_4"][0] == 7
 
 
 def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path, capsys, monkeypatch):
@@ -699,7 +477,7 @@ def test_an_assignment_takes_its_own_notebook_only():
 
 
 def test_the_exit_code_of_a_hidden_call_is_told_to_nobody(graded):
-    said = "\n".join(report.as_text(graded[1]["ends_with_a_code"]))
+    said = "\n".join(pages.as_text(graded[1]["ends_with_a_code"]))
     assert "exit code" not in said and graded[1]["ends_with_a_code"].graded.state == "graded"
 
 
@@ -821,18 +599,6 @@ def test_a_cluster_that_is_not_there(crowd, tmp_path, capsys):
 
 
 # The walls themselves ------------------------------------------------------------------------------------------------
-
-def test_the_database_is_for_its_owner_alone_and_keeps_its_secret(tmp_path):
-    first = store.Scores(tmp_path / "s.sqlite")
-    again = store.Scores(tmp_path / "s.sqlite")
-    assert first.secret == again.secret and len(first.secret) == 32
-    assert first.secret != store.Scores(tmp_path / "t.sqlite").secret
-    if os.name == "posix":
-        assert (tmp_path / "s.sqlite").stat().st_mode & 0o077 == 0
-    (tmp_path / "text").write_text("no database at all, though it is long enough to look at" * 20)
-    with pytest.raises(ValueError, match="no database of scores"):
-        store.Scores(tmp_path / "text")
-
 
 def test_hidden_seeds_follow_from_the_secret_and_differ_by_exercise():
     seeds = {judge.hidden_seed(secret, name, i) for secret in ("a", "b") for name in ("x", "y") for i in range(2)}

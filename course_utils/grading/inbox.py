@@ -1,4 +1,4 @@
-"""Finding submissions: in a folder of notebooks, a folder with one folder a student, or a zip as Canvas and Gradescope
+"""Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas and Gradescope
 export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can lead nowhere.
 """
 
@@ -8,84 +8,234 @@ import functools
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
 
 import yaml
 
-from .submission import LARGEST, plain
+from .. import exercises
+from . import names
+from .submission import LARGEST
 
-CANVAS = re.compile(r"(?P<name>[^_]+)(_LATE)?_(?P<id>\d+)_\d+_")
+CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_\d+_")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
-MOST = 200  # files of one student, and in one zip of theirs
-NOT_THEIRS = re.compile(
-    r"(^|/)(\.[^./]|__MACOSX/|(.*-checkpoint\.ipynb|.*\.kept-\d+\.ipynb|(?i:desktop\.ini|thumbs\.db))$)")
+MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
+ZIPS = 20  # in a zip
+PEEK = 1 << 16  # bytes of a file that show whether it is a notebook
+NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_store)$)")  # what systems leave behind
+ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")  # copies that Jupyter and the course keep, and hidden files
+OWN = re.compile(r"\.(csv|(sqlite3?|db)(-wal|-shm|-journal)?)$", re.IGNORECASE)  # tables and databases
+REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
 
 
 @dataclass(frozen=True)
 class File:
-    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none."""
+    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none.
+
+    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether Canvas does.
+    """
 
     student: str
     name: str
     content: Callable[[], bytes]
+    at: str = ""
+    late: bool = False
 
 
-def submissions(source: Path, student: str = "") -> list[File]:
+@dataclass(frozen=True)
+class Entry:
+    """A file where submissions are, or a folder, whose ``read`` is None."""
+
+    name: str
+    read: Callable[[], bytes] | None = None
+    is_notebook: bool = False
+    at: str = ""
+    late: bool = False
+
+    @property
+    def top(self) -> str:
+        """The first part of its path."""
+        return self.name.split("/")[0]
+
+
+def submissions(source: Path, student: str = "", leave_out: Collection[Path] = (),
+                tell: Callable[[str], object] = lambda sentence: None) -> list[File]:
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
     Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is theirs, or by
     the file. A student whose folder or zip holds no notebook is listed with a file that says so. With ``student``, all
-    files are theirs, however they are named.
+    files are that student's, however they are named. Files in ``leave_out`` are the grader's own. ``tell`` is called with a
+    sentence about everything else that is left out.
     """
     if not source.exists():
         raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
-    entries = dict(_in_folder(source) if source.is_dir() else _in_zip(source.name, functools.cache(source.read_bytes))
-                   if zipfile.is_zipfile(source) else [(source.name, _sized(source))])
-    tops, seconds = ({tuple(name.split("/")[:n]) for name in entries} for n in (1, 2))
-    if len(tops) == 1 and len(seconds) > 1 and (source.is_file() or any(second[1] == METADATA for second in seconds)):
-        entries = {name.split("/", 1)[1]: content for name, content in entries.items()}  # the folder that was zipped
-    people = _gradescope(entries.pop(METADATA, None))
-
-    def whose(first: str, in_folder: bool) -> str:
-        canvas = CANVAS.match(first)
-        return student or people.get(first) or (
-            f"{canvas['name']}_{canvas['id']}" if canvas else first if in_folder else Path(first).stem)
-
-    folders = {path.name for path in source.iterdir() if path.is_dir()} if source.is_dir() and not people else people
-    folders = [plain(name) for name in folders if not NOT_THEIRS.search(f"{name}/")]
-    by_student: dict[str, list[File]] = {whose(name, True): [] for name in folders}  # an empty one is a student's too
-    for name, content in entries.items():
-        name = plain(name)
-        first, _, rest = name.partition("/")
-        one = whose(first, bool(rest))
-        by_student.setdefault(one, []).extend(_notebooks(one, name, content))
+    entries = list(_entries(source, {path.resolve() for path in leave_out}))
+    owned = [([student], entry) for entry in [Entry(""), *entries]] if student else _owned(entries, tell)
+    by_student: dict[str, list[Entry]] = {}
+    for owners, entry in owned:
+        for owner in owners:
+            by_student.setdefault(owner, []).append(entry)
     if not by_student:
         raise ValueError(f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them.")
-    return [file for one, files in sorted(by_student.items()) for file in _to_grade(one, files)]
+    return [file for owner, handed_in in sorted(by_student.items()) for file in _to_grade(owner, handed_in)]
 
 
-def _to_grade(student: str, files: list[File]) -> list[File]:
-    """A student's notebooks, or one file that says why there are none."""
-    found = [file for file in files if file.name.lower().endswith(".ipynb") or _looks_like_one(file)]
-    if len(found) > MOST:
-        return [File(student, files[0].name, _raising(f"there are {len(found)} notebooks; at most {MOST} are graded"))]
-    what = f", but {', '.join(file.name for file in files[:5])}" if files else ""
-    return found or [File(student, files[0].name if files else "nothing", _raising(
-        f"no notebook was handed in{what}. Hand in the notebook itself, the file that ends in .ipynb"))]
+# Whose is what -------------------------------------------------------------------------------------------------------
 
-
-def _notebooks(student: str, name: str, content: Callable[[], bytes], deep: int = 2) -> Iterator[File]:
-    """The file, or what is in it where a student handed in a zip, perhaps of a zip."""
-    if not name.lower().endswith(".zip") or not deep:
-        yield File(student, name, content)
+def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tuple[list[str], Entry]]:
+    """Every entry with the students whose it is, the folders of students among them."""
+    base = _class_folder(entries)
+    inside = _below_folder(entries, base)
+    people = next((_gradescope(entry.read(), tell) for entry in inside if entry.name == METADATA), None)
+    if people is not None:
+        for entry in [*map(Entry, people), *inside]:
+            if entry.top in people:
+                owners, at = people[entry.top]
+                yield owners, replace(entry, at=at)
         return
+    folders = _folders(inside)
+    for entry in [*map(Entry, sorted(folders)), *inside]:
+        canvas = CANVAS.match(entry.top)
+        if NOBODYS.search(entry.top) or ASIDE.search(entry.top):
+            continue
+        if canvas:
+            yield [names.student(f"{canvas['name']}_{canvas['id']}")], replace(entry, late=bool(canvas["late"]))
+        elif entry.top in folders:
+            yield [names.student(entry.top)], entry
+        elif OWN.search(entry.name) or folders and not _may_hold_one(entry):
+            tell(f"{entry.name} is not a notebook and is in no student's folder; it is left out.")
+        else:
+            yield [names.student(PurePosixPath(entry.top).stem)], entry
+
+
+def _below_folder(entries: list[Entry], base: str) -> list[Entry]:
+    """What is in a folder, by its path from there, without reports of the grader's."""
+    inside = [replace(entry, name=entry.name.removeprefix(base)) for entry in entries if entry.name.startswith(base)]
+    files = {entry.name for entry in inside}
+    reports = {top for top in {entry.top for entry in inside} if {f"{top}/{name}" for name in REPORT} <= files}
+    return [entry for entry in inside if entry.name and entry.top not in reports]
+
+
+def _folders(entries: list[Entry]) -> set[str]:
+    """The folders at the top."""
+    folders = {entry.top for entry in entries if entry.read is None or "/" in entry.name}
+    return {name for name in folders if not NOBODYS.search(f"{name}/") and not ASIDE.search(name)}
+
+
+def _may_hold_one(entry: Entry) -> bool:
+    return entry.is_notebook or entry.name.lower().endswith(".zip")
+
+
+def _class_folder(entries: list[Entry]) -> str:
+    """The folder, with a slash, that holds what the class handed in; "" if it is the outermost one.
+
+    A class may be wrapped in folders of its own. It is where there are several students: folders with notebooks, or
+    notebooks that are not one student's copies or one student's set.
+    """
+    base = ""
+    while True:
+        inside = _below_folder(entries, base)
+        if any(entry.name == METADATA for entry in inside):
+            return base
+        folders = _folders(inside)
+        holders = {entry.top for entry in inside if _may_hold_one(entry) and not ASIDE.search(entry.name)}
+        loose = holders - folders
+        if len(holders & folders) > 1 or any(CANVAS.match(name) for name in loose):
+            return base
+        if loose:
+            return base if _of_several(loose) else ""
+        if len(folders) != 1:
+            return ""
+        base += f"{folders.pop()}/"
+
+
+def _of_several(files: set[str]) -> bool:
+    """Whether notebooks side by side are of several students, and not copies or a set of one."""
+    stems = sorted((PurePosixPath(name).stem for name in files), key=len)
+    copies = all(stem.startswith(stems[0]) for stem in stems)
+    notebooks = {exercise.notebook for exercise in exercises.all_exercises().values()}
+    of_course = all(any(notebook in stem for notebook in notebooks) for stem in stems)
+    return not copies and not of_course
+
+
+def _gradescope(content: bytes, tell: Callable[[str], object]) -> dict[str, tuple[list[str], str]]:
+    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else name."""
+    people: dict[str, tuple[list[str], str]] = {}
     try:
-        for inner, read in _in_zip(name, content)[:MOST]:
-            yield from _notebooks(student, f"{name}/{inner}", read, deep - 1)
-    except ValueError as problem:
-        yield File(student, f"{name}.ipynb", _raising(str(problem)))
+        for folder, entry in yaml.safe_load(content).items():
+            submitters = (entry or {}).get(":submitters")
+            if not submitters:
+                tell(f"{METADATA}: {folder} has no submitters and is left out.")
+                continue
+            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at"))
+    except Exception as problem:  # noqa: BLE001  a file of another form
+        raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
+    return people
+
+
+def _iso(value: object) -> str:
+    """A time with its zone; "" where there is none. Without a zone it is UTC, as Gradescope writes it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        return ""
+    return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
+
+
+def _identity(person: dict, folder: str) -> str:
+    values = [person.get(key) for key in (":sid", ":email", ":name")]
+    known = [str(value) for value in values if value and isinstance(value, str | int)]
+    return names.student(known[0] if known else folder)
+
+
+# What a student handed in --------------------------------------------------------------------------------------------
+
+def _to_grade(student: str, entries: list[Entry]) -> list[File]:
+    """A student's notebooks under names that differ, or one file that says why there are none."""
+    files = [file for file in _unpacked(entries) if file.read and not NOBODYS.search(file.name)]
+    notebooks = [file for file in files if file.is_notebook]
+    visible = [file for file in notebooks if not ASIDE.search(file.name)]
+    counted = visible or notebooks  # what Jupyter keeps aside counts where it is all
+    if not counted:
+        others = [file.name for file in files]
+        but = f", but {', '.join(others[:5])}" if others else ""
+        reason = f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
+        return [File(student, others[0] if others else "nothing", _raising(reason))]
+    if len(counted) > MOST:
+        reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
+        return [File(student, files[0].name, _raising(reason))]
+    taken: set[str] = set()
+    return [File(student, _free(file.name, taken), file.read, file.at, file.late) for file in counted]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it where another file of the student has it already: a zip may hold two of one name."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    taken.add(free)
+    return free
+
+
+def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
+    """The files, and what is in those that are zips, perhaps of zips."""
+    for entry in entries:
+        name = names.student(entry.name)
+        if not entry.read or not deep or not name.lower().endswith(".zip"):
+            yield replace(entry, name=name)
+            continue
+        try:
+            inside = _in_zip(name, entry.read, MOST)
+        except ValueError as problem:
+            yield replace(entry, name=name, read=_raising(str(problem)), is_notebook=True)
+            continue
+        zips = [file for file in inside if file.name.lower().endswith(".zip")][:ZIPS]
+        others = [file for file in inside if file not in zips and file.read]
+        others.sort(key=lambda file: not file.is_notebook)
+        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in zips + others[:10 * MOST]]
+        yield from _unpacked(packed, deep - 1)
 
 
 def _raising(reason: str) -> Callable[[], bytes]:
@@ -94,73 +244,97 @@ def _raising(reason: str) -> Callable[[], bytes]:
     return content
 
 
-def _looks_like_one(file: File) -> bool:
-    """Whether a file of another name holds a notebook."""
-    if not re.search(r"\.(json|txt|nb)$|\.ipynb", file.name, re.IGNORECASE) and "." in Path(file.name).name:
-        return False
-    try:
-        return b'"cells"' in file.content() and file.content().lstrip(b"\xef\xbb\xbf \r\n").startswith(b"{")
-    except (ValueError, OSError):
-        return False
+# Folders and zips ----------------------------------------------------------------------------------------------------
+
+def _entries(source: Path, leave_out: Collection[Path]) -> Iterable[Entry]:
+    if source.is_dir():
+        return _in_folder(source, source, leave_out)
+    if zipfile.is_zipfile(source):
+        return _in_zip(source.name, functools.cache(source.read_bytes))
+    return [_file(source.name, source)]
 
 
-def _in_folder(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """The files below a folder. Links are not followed: a submission could contain one to somewhere else."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        linked = any(p.is_symlink() for p in (path, *path.parents) if folder in p.parents)
-        if linked and not NOT_THEIRS.search(name):
-            yield name, _raising("it is a link, and links are not followed")
-        elif path.is_file() and not NOT_THEIRS.search(name):
-            yield name, _sized(path)
+def _in_folder(folder: Path, root: Path, leave_out: Collection[Path]) -> Iterator[Entry]:
+    """What is below a folder. Links are not followed: a submission could contain one to somewhere else."""
+    for path in sorted(folder.iterdir()):
+        name = path.relative_to(root).as_posix()
+        if path.is_symlink():
+            yield Entry(name, _raising("it is a link, and links are not followed"), is_notebook=True)
+        elif leave_out and path.resolve() in leave_out:
+            continue
+        elif path.is_dir():
+            yield Entry(name)
+            yield from _in_folder(path, root, leave_out)
+        elif path.is_file():
+            yield _file(name, path)
 
 
-def _sized(path: Path) -> Callable[[], bytes]:
-    def content():
+def _file(name: str, path: Path) -> Entry:
+    def read(most: int) -> bytes:
         with open(path, "rb") as file:
-            return _at_most(file)
-    return content
+            return file.read(most)
+    return Entry(name, lambda: _whole(read), _is_notebook(name, read))
 
 
-def _at_most(file) -> bytes:
-    data = file.read(LARGEST + 1)
+def _in_zip(name: str, content: Callable[[], bytes], most: int | None = None) -> list[Entry]:
+    """What is in a zip; nothing is unpacked before it is asked for, and no more than a notebook may have. What a student
+    packed is not kept meanwhile: zips in a zip take little room, and much memory. Of files whose names leave it open
+    whether they are notebooks, only the first ``most`` are looked at.
+    """
+    def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
+        try:
+            with archive.open(member) as file:
+                return file.read(size)
+        except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
+            raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
+
+    def read_again(member: zipfile.ZipInfo, size: int) -> bytes:
+        with zipfile.ZipFile(io.BytesIO(content())) as archive:
+            return read(archive, member, size)
+
+    entries, looked_at = [], 0
+    try:
+        with zipfile.ZipFile(io.BytesIO(content())) as archive:
+            for member in archive.infolist():
+                path = member.filename.replace("\\", "/").strip("/")
+                if member.is_dir():
+                    entries.append(Entry(path))
+                    continue
+                looked_at += _name_leaves_it_open(path)
+                few = most is None or looked_at <= most
+                is_notebook = _is_notebook(path, functools.partial(read, archive, member)) if few else _named_like_one(path)
+                whole = functools.partial(_whole, functools.partial(read_again, member))
+                entries.append(Entry(path, whole, is_notebook))
+    except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
+        raise ValueError(f"{name} is no zip that can be read ({problem})") from None
+    return entries
+
+
+def _whole(read: Callable[[int], bytes]) -> bytes:
+    """The content, if it has at most as many bytes as a notebook may have."""
+    data = read(LARGEST + 1)
     if len(data) > LARGEST:
         raise ValueError(f"it is larger than {LARGEST >> 20} MB")
     return data
 
 
-def _in_zip(name: str, content: Callable[[], bytes]) -> list[tuple[str, Callable[[], bytes]]]:
-    """The files in a zip; none is unpacked before it is asked for, and no more than a notebook may have. What a student packed
-    is not kept meanwhile: zips in a zip take little room, and much memory."""
+def _named_like_one(name: str) -> bool:
+    return name.lower().endswith(".ipynb") and not NOBODYS.search(name)
+
+
+def _name_leaves_it_open(name: str) -> bool:
+    """Whether a file's name does not tell if it is a notebook: none after a dot, .json, "hw.ipynb.txt", "hw.ipynb (1)"."""
+    suffix = PurePosixPath(name).suffix.lower()
+    plausible = suffix in ("", ".json", ".txt", ".nb") or ".ipynb" in name.lower()
+    return plausible and not _named_like_one(name) and not NOBODYS.search(name) and not name.lower().endswith(".zip")
+
+
+def _is_notebook(name: str, read: Callable[[int], bytes]) -> bool:
+    """Whether a file is a notebook, by its name or, where the name leaves it open, by how it begins."""
+    if not _name_leaves_it_open(name):
+        return _named_like_one(name)
     try:
-        members = zipfile.ZipFile(io.BytesIO(content())).infolist()
-    except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
-        raise ValueError(f"{name} is no zip that can be read ({problem})") from None
-
-    def read(member: zipfile.ZipInfo) -> Callable[[], bytes]:
-        def unpacked():
-            try:
-                with zipfile.ZipFile(io.BytesIO(content())) as archive, archive.open(member) as file:
-                    return _at_most(file)
-            except ValueError:
-                raise
-            except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
-                raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
-        return unpacked
-
-    return [(member.filename.replace("\\", "/").lstrip("/"), read(member)) for member in members
-            if not member.is_dir() and not NOT_THEIRS.search(member.filename)]
-
-
-def _gradescope(content: Callable[[], bytes] | None) -> dict[str, str]:
-    """Folder -> student, from Gradescope's metadata: the student's number, else e-mail, else name."""
-    try:
-        read = yaml.safe_load(content()) if content else {}
-        people = {}
-        for folder, entry in read.items():
-            person = entry[":submitters"][0]
-            known = (person.get(key) for key in (":sid", ":email", ":name"))
-            people[folder] = plain(next((str(value) for value in known if value and isinstance(value, str | int)), folder))
-        return people
-    except Exception as problem:  # noqa: BLE001  a file of another form
-        raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
+        start = read(PEEK)
+    except (ValueError, OSError):
+        return False
+    return start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and (b'"cells"' in start or b'"nbformat"' in start)

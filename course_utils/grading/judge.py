@@ -355,7 +355,7 @@ def hidden_seed(secret: str, name: str, number: int) -> int:
 
 @functools.lru_cache(256)
 def _cases(exercise: Exercise, seed: int) -> list[Case]:
-    return exercise.cases(seed)
+    return exercise.hidden_cases(seed) if seed else exercise.cases()
 
 
 @functools.lru_cache(256)

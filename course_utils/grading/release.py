@@ -57,7 +57,7 @@ chmod -R go= course/course_utils/exercises course/course_utils/grading
 RUN = """#!/usr/bin/env bash
 # Gradescope runs this for each submission.
 cd "${AUTOGRADER:-/autograder}"
-source/venv/bin/course grade submission --jobs 1 --results results/results.json
+source/venv/bin/course grade submission --jobs 1 --results results/results.json{notebook}
 """
 
 
@@ -73,11 +73,12 @@ def students(root: Path, path: Path) -> str:
     return _written(path, {f"{path.stem}/{name}": content for name, content in parts.items()})
 
 
-def gradescope(root: Path, path: Path) -> str:
-    """Write the zip that Gradescope takes as an autograder."""
+def gradescope(root: Path, path: Path, notebook: str = "") -> str:
+    """Write the zip that Gradescope takes as an autograder; ``notebook`` is the only one that gives points there."""
     parts = {f"course/{name}": content for name, content in _course(root).items()}
     parts["course/README.md"] = b"The library of the course, with its grader.\n"
-    return _written(path, parts | {"setup.sh": SETUP.encode(), "run_autograder": RUN.encode()})
+    command = RUN.replace("{notebook}", f" --notebook {notebook}" if notebook else "")
+    return _written(path, parts | {"setup.sh": SETUP.encode(), "run_autograder": command.encode()})
 
 
 def _course(root: Path) -> dict[str, bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from ..exercises.verdict import Finding, Verdict
 from .records import Graded
 from .submission import plain
 
+PATIENCE = 60.0  # seconds that we wait for another program's lock
+SIDECARS = ("-wal", "-shm", "-journal")  # files that SQLite keeps beside the database
 TABLES = """
 create table if not exists setting (name text primary key, value text not null);
 create table if not exists submission (
@@ -26,6 +30,7 @@ create table if not exists verdict (
 create table if not exists mark (
     student text, notebook text, question text, points real, out_of real, comment text,
     primary key (student, notebook, question));
+create table if not exists handed_in (student text, file text, at text, late integer, primary key (student, file));
 """
 
 
@@ -43,7 +48,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One submission as it stands in the database."""
+    """One submission as it is in the database; ``handed_in_at`` and ``late`` are what the platform says, if it does."""
 
     student: str
     file: str
@@ -51,79 +56,195 @@ class Row:
     level: str
     version: str
     graded_at: str
+    handed_in_at: str = ""
+    late: bool = False
 
 
 class Scores:
     """The database. ``secret`` is drawn when it is made, and hidden inputs follow from it: keep the file to yourself."""
 
-    def __init__(self, path: Path):
-        try:
-            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.executescript(TABLES)
-        except sqlite3.DatabaseError as problem:
-            raise ValueError(f"{path} is no database of scores ({problem}). Name another file with --scores.") from None
-        if not self._db.execute("select 1 from setting").fetchall():
-            path.chmod(0o600)
-        self._db.execute("insert or ignore into setting values ('secret', ?)", (secrets.token_hex(16),))
+    def __init__(self, path: Path, patience: float = PATIENCE):
+        self.path = path
+        with self._explained():
+            _for_the_owner(path)
+            self._db = sqlite3.connect(path, timeout=patience, check_same_thread=False, isolation_level=None)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _prepare(self) -> None:
+        """Make the tables, or see that they are there and whole. Nothing is written into another program's database."""
+        existing = {name for name, in self._db.execute("select name from sqlite_master where type = 'table'")}
+        if existing and "setting" not in existing:
+            raise Unusable(f"{self.path} is no database of scores: it holds {', '.join(sorted(existing))}. {ANOTHER}")
+        for problem, in self._db.execute("pragma quick_check(1)"):
+            if problem != "ok":
+                raise sqlite3.DatabaseError(problem)
+        with sqlite3.connect(":memory:") as pattern:
+            pattern.executescript(TABLES)
+            for name in sorted(existing):
+                expected, columns = _columns(pattern, name), _columns(self._db, name)
+                if expected and expected != columns:
+                    raise Unusable(f"{self.path} was written by another version of the course: its table {name} has the "
+                                   f"columns {', '.join(columns)}; expected {', '.join(expected)}. {ANOTHER}")
+        self._db.execute("pragma journal_mode = wal")
+        self._db.executescript(TABLES)
+        if not self._db.execute("select 1 from setting where name = 'secret'").fetchall():
+            self._db.execute("insert or ignore into setting values ('secret', ?)", (secrets.token_hex(16),))
         (self.secret,), = self._db.execute("select value from setting where name = 'secret'")
 
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """SQLite's errors as `Unusable`, with what to do."""
+        try:
+            yield
+        except sqlite3.Error as problem:
+            raise Unusable(_sentence(self.path, problem)) from None
+
+    @contextlib.contextmanager
+    def _all_at_once(self) -> Iterator[sqlite3.Connection]:
+        """All that is written inside, or nothing. Raises Unusable."""
+        with self._explained():
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+                self._db.execute("commit")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # a full disk has ended it already
+                    self._db.execute("rollback")
+                raise
+
     def done(self, student: str, file: str, content: bytes | None, version_of) -> bool:
-        """Whether this content was graded under the exercises' present version. Where the grader failed, or time
-        ran out, perhaps on a busy machine, it is tried again."""
-        row = self._db.execute("select digest, notebook, version, state from submission where student = ? and file = ?",
-                               (student, file)).fetchone()
-        return bool(row) and row[0] == digest(content) and row[2] == version_of(row[1]) and (
-            row[3] not in ("not graded", "timed out"))
+        """Whether this content was graded under the exercises' present version. What was not graded is tried again."""
+        with self._explained():
+            row = self._db.execute("select digest, notebook, version, state from submission where student = ? and file = ?",
+                                   (student, file)).fetchone()
+        if row is None:
+            return False
+        content_then, notebook, version, state = row
+        return content_then == digest(content) and version == version_of(notebook) and state != "not graded"
 
     def write(self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str) -> None:
         """All of a submission at once, or nothing."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._db.execute("begin immediate")
-        try:
-            self._db.execute("delete from verdict where student = ? and file = ?", (student, file))
-            self._db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
-                (student, file, v.exercise, v.state, v.points, v.out_of, v.misconception,
-                 json.dumps([[f.kind, plain(f.text[:20_000])] for f in v.findings]), version, now) for v in graded.verdicts])
-            self._db.execute("insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
-                student, file, digest(content), graded.notebook, graded.state, graded.points, graded.out_of,
-                json.dumps([plain(note[:20_000]) for note in graded.notes]), level, version, graded.seconds, now))
-            self._db.execute("commit")
-        except BaseException:
-            self._db.execute("rollback")
-            raise
+        verdicts = [(student, file, v.exercise, v.state, v.points, v.out_of, v.misconception, _as_json(v.findings),
+                     version, now) for v in graded.verdicts]
+        notes = json.dumps([plain(note[:20_000]) for note in graded.notes])
+        submission = (student, file, digest(content), graded.notebook, graded.state, graded.points, graded.out_of, notes,
+                      level, version, graded.seconds, now)
+        with self._all_at_once() as db:
+            db.execute("delete from verdict where student = ? and file = ?", (student, file))
+            db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+            db.execute("insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission)
 
     def rows(self) -> Iterator[Row]:
         """Every submission, by student, notebook and file."""
-        verdicts: dict[tuple, list[Verdict]] = {}
-        for student, file, exercise, state, points, out_of, misconception, findings in self._db.execute(
-                "select student, file, exercise, state, points, out_of, misconception, findings from verdict order by rowid"):
-            verdicts.setdefault((student, file), []).append(Verdict(
-                exercise, state, _whole(points), _whole(out_of), tuple(Finding(*f) for f in json.loads(findings)), misconception))
-        for student, file, notebook, state, notes, seconds, level, version, graded_at in self._db.execute(
-                "select student, file, notebook, state, notes, seconds, level, version, graded_at from submission "
-                "order by student, notebook, file").fetchall():
-            graded = Graded(notebook, state, tuple(verdicts.get((student, file), ())), tuple(json.loads(notes)), seconds)
-            yield Row(student, file, graded, level, version, graded_at)
+        with self._explained():
+            of_verdicts = self._db.execute("select student, file, exercise, state, points, out_of, misconception, findings "
+                                           "from verdict order by rowid").fetchall()
+            of_submissions = self._db.execute("select student, file, notebook, state, notes, seconds, level, version, "
+                                              "graded_at from submission order by student, notebook, file").fetchall()
+            times = {(student, file): (at, bool(late)) for student, file, at, late in
+                     self._db.execute("select student, file, at, late from handed_in")}
+        verdicts: dict[tuple[str, str], list[Verdict]] = {}
+        for student, file, exercise, state, points, out_of, misconception, text in of_verdicts:
+            findings = tuple(Finding(*finding) for finding in json.loads(text))
+            verdict = Verdict(exercise, state, whole(points), whole(out_of), findings, misconception)
+            verdicts.setdefault((student, file), []).append(verdict)
+        for student, file, notebook, state, notes, seconds, level, version, graded_at in of_submissions:
+            own = tuple(verdicts.get((student, file), ()))
+            graded = Graded(notebook, state, own, tuple(json.loads(notes)), seconds)
+            at, late = times.get((student, file)) or times.get((student, file.removesuffix(f" ({notebook})"))) or ("", False)
+            yield Row(student, file, graded, level, version, graded_at, at, late)
+
+    def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
+        """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
+        with self._all_at_once() as db:
+            db.executemany("insert or replace into handed_in values (?, ?, ?, ?)", files)
 
     def give(self, marks: list[Mark]) -> None:
         """Add points given by hand; those for the same question are replaced, or taken back where there are none."""
-        with self._db:
-            self._db.executemany("insert or replace into mark values (?, ?, ?, ?, ?, ?)", [tuple(asdict(m).values()) for m in marks])
-            self._db.execute("delete from mark where points is null")
+        with self._all_at_once() as db:
+            db.executemany("insert or replace into mark values (?, ?, ?, ?, ?, ?)", map(astuple, marks))
+            db.execute("delete from mark where points is null")
 
     def marks(self) -> list[Mark]:
         """All points given by hand."""
-        return [Mark(*who, _whole(points), _whole(out_of), comment) for *who, points, out_of, comment in
-                self._db.execute("select * from mark order by student, notebook, question")]
+        with self._explained():
+            lines = self._db.execute("select * from mark order by student, notebook, question").fetchall()
+        return [Mark(*key, whole(points), whole(out_of), comment) for *key, points, out_of, comment in lines]
+
+    def students(self) -> set[str]:
+        """Everybody of whom anything is stored."""
+        with self._explained():
+            return {name for name, in self._db.execute("select student from submission union select student from mark")}
+
+    def forget(self, student: str) -> dict[str, int]:
+        """Remove all that is stored of a student, from the disk too. Returns how many lines, by table."""
+        removed = {}
+        with self._explained():
+            self._db.execute("pragma secure_delete = on")
+        with self._all_at_once() as db:
+            for table in ("submission", "verdict", "mark", "handed_in"):
+                removed[table] = db.execute(f"delete from {table} where student = ?", (student,)).rowcount
+        with self._explained():
+            self._db.execute("pragma wal_checkpoint(truncate)").fetchall()
+        return removed
 
     def close(self) -> None:
         self._db.close()
+
+
+ANOTHER = "Name another file with --scores; everything is then graded again."
+
+
+class Unusable(RuntimeError):
+    """The database cannot be read or written: why, and what to do."""
+
+
+def _sentence(path: Path, problem: sqlite3.Error) -> str:
+    """What went wrong with the database, and the next step."""
+    kind = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest is a detail
+    kept = "What was graded before is kept."
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (f"{path} is locked by another program. Is another `course grade` at work, or is the file open in a viewer? "
+                f"Close it and run the command again. {kept}")
+    if kind == sqlite3.SQLITE_FULL:
+        return f"{path} cannot grow: the disk is full. Free some space and run the command again. {kept}"
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        return (f"{path} cannot be opened or written ({problem}). Do its folder and the right to write in it exist, and "
+                f"is the disk in order?")
+    return f"{path} is no database of scores, or it is damaged ({problem}). Go back to a copy of it. {ANOTHER}"
+
+
+def _for_the_owner(path: Path) -> None:
+    """Make the file before SQLite does, readable for its owner only; SQLite gives the files beside it the same rights.
+
+    Files that are there already, perhaps left by a run that was killed, are closed to everybody else.
+    """
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):  # no folder, no right to write: SQLite says so in a moment
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in SIDECARS)):
+        with contextlib.suppress(OSError):  # another user's
+            if file.is_file():
+                file.chmod(0o600)
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [line[1] for line in db.execute(f"pragma table_info({table})")]
+
+
+def _as_json(findings: tuple[Finding, ...]) -> str:
+    return json.dumps([[finding.kind, plain(finding.text[:20_000])] for finding in findings])
 
 
 def digest(content: bytes | None) -> str:
     return hashlib.sha256(content or b"").hexdigest()
 
 
-def _whole(number: float) -> float:
+def whole(number: float) -> float:
     return int(number) if number == int(number) else number

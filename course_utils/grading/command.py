@@ -1,0 +1,212 @@
+"""What `course grade` does, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import exercises
+from . import build, cards, files, inbox, late, marks, names, release, report, roster, run, scoring, store, tables
+from .store import Mark, Row, Scores
+
+REMOVED = {"submission": "file", "verdict": "verdict", "mark": "mark by hand"}  # table -> what a line of it is
+
+
+def grade(args: argparse.Namespace) -> int:
+    """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are wrong."""
+    notebook = notebook_named(args.notebook)
+    if args.gradescope_zip:
+        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
+        return 0
+    if not args.submissions and not args.forget:
+        print("course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.", file=sys.stderr)
+        return 2
+    if args.forget and not args.scores:
+        raise ValueError("--forget removes from a database: name it with --scores.")
+    if args.results:
+        args.results.unlink(missing_ok=True)  # an old one would be taken for today's
+    with tempfile.TemporaryDirectory() as folder:
+        scores = Scores(args.scores or Path(folder, "scores.sqlite"))
+        try:
+            return _with(scores, args, notebook)
+        finally:
+            scores.close()
+
+
+def notebook_named(text: str) -> str:
+    """The notebook's name; ValueError, with names like it, where there is none."""
+    known = sorted({exercise.notebook for exercise in exercises.all_exercises().values()})
+    name = Path(text).stem
+    if text and name not in known:
+        raise ValueError(f"{names.nobody(text, known)} The notebooks are {', '.join(known)}.")
+    return name
+
+
+def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
+    """All of it, on an open database."""
+    if args.forget:
+        forget(scores, args.forget, args.out)
+    handed_in = _handed_in(args) if args.submissions else []
+    known = scores.students() | {file.student for file in handed_in}
+    plan = _plan(args, notebook, known)
+    by_hand = plan.roster.renamed(marks.read(args.marks), known) if args.marks else []
+    scores.give(by_hand)
+    done = Run(args, [file for file in handed_in if plan.wants(file.student)], notebook)
+    done.run(scores)
+    if args.out:
+        print("written:", ", ".join(map(str, report.write(scores, args.out, plan))))
+    if args.feedback:
+        print(f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}")
+    rows, every = plan.read(scores)
+    _tell_of_names(args, plan, by_hand, rows, every)
+    if args.due and not any(row.handed_in_at or row.late for row in rows):
+        _tell("--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those that are LATE.")
+    if args.canvas:
+        _tell_of_several(every)
+    return done.told(rows, every) if args.submissions else 0
+
+
+def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
+    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be read."""
+    people = roster.read(args.roster) if args.roster else roster.Roster()
+    students = tuple(_known(text, known, people) for text in args.student)
+    extensions = late.extensions(args.extensions, known, people) if args.extensions else {}
+    per_day, percent = args.off_per_day
+    policy = late.Policy(args.counts, args.due, per_day, percent, extensions)
+    return report.Plan(args.canvas, notebook, students, people, policy)
+
+
+def _tell_of_names(args: argparse.Namespace, plan: report.Plan, by_hand: list[Mark], rows: list[Row],
+                   every: list[scoring.Score]) -> None:
+    """Say who is in one list and not in the other."""
+    there = {row.student for row in rows}
+    strangers = sorted({mark.student for mark in by_hand} - there)
+    if strangers:
+        sentences = " ".join(names.nobody(name, there) for name in strangers)
+        _tell(f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of scores.csv; a "
+              "line without points takes back what was given.")
+    if not plan.roster.people:
+        return
+    missing = [person.name for person in plan.missing(every)]
+    if missing:
+        _tell(f"Nothing came from {len(missing)} of {len(plan.roster.people)} on the roster: {'; '.join(missing)}.")
+    unknown = plan.roster.strangers({score.student for score in every})
+    if unknown:
+        _tell(f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing is lost.")
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
+    """The submissions. With --results all files of a folder are one student's, however they are named."""
+    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback]
+    if args.scores:
+        own += [args.scores.with_name(args.scores.name + ending) for ending in store.SIDECARS]
+    if args.out:
+        own += [args.out / name for name in ("scores.csv", "class.html", "students", "results")]
+        own += [] if args.out.resolve() == args.submissions.resolve() else [args.out]
+    is_one = args.results and args.submissions.is_dir()
+    student = args.submissions.resolve().name or "student" if is_one else ""
+    return inbox.submissions(args.submissions, student, [path for path in own if path], _tell)
+
+
+def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
+    name = people.student(text, known)
+    if name is None:
+        raise ValueError(names.nobody(text, known))
+    return name
+
+
+def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
+    """Remove students from the database, and their pages from the report; all of them or, where one is unknown, none."""
+    students = [_known(text, scores.students()) for text in wanted]
+    for student in students:
+        rows = [row for row in scores.rows() if row.student == student]
+        removed = scores.forget(student)
+        what = [_number(removed[table], noun) for table, noun in REMOVED.items()]
+        print(f"{student}: {', '.join(what)} removed from the database.")
+        if out:
+            page = f"{names.file_name(student)}.html"
+            results = set().union(*map(report.results_names, rows))
+            for path in [out / "students" / page, *(out / "results" / name for name in results)]:
+                path.unlink(missing_ok=True)
+
+
+def _tell_of_several(every: list[scoring.Score]) -> None:
+    notebooks = sorted({score.notebook for score in every} - {""})
+    if len(notebooks) > 1:
+        _tell(f"Canvas' column adds up {', '.join(notebooks)}. With --notebook NAME, only that one counts.")
+
+
+@dataclass
+class Run:
+    """A run over files, and what it says in the end."""
+
+    args: argparse.Namespace
+    files: list[inbox.File]
+    notebook: str
+    counted: Counter | None = None
+    level: str = ""
+
+    def run(self, scores: Scores) -> None:
+        """Grade what is new or has changed."""
+        if not self.args.submissions:
+            return
+        args = self.args
+        scores.came((file.student, file.name, file.at, file.late) for file in self.files)
+        bound = {"notebook": self.notebook} if self.notebook else {}
+        self.counted, self.level = run.run(self.files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
+                                           again=args.again, seconds=args.seconds, **bound)
+
+    def told(self, rows: list[Row], every: list[scoring.Score]) -> int:
+        """Print what came out, write Gradescope's results, and return the exit code: 1 where something was not graded."""
+        own = [row for row in rows if self._is_of_these(row)]
+        if len(self.files) == 1:
+            for row in own:
+                print("\n".join(cards.as_text(row)))
+        missing = [score for score in every if score.not_graded]
+        students = len({file.student for file in self.files})
+        print(f"{_number(len(self.files), 'file')} of {_number(students, 'student')}: {self._counts()} (level {self.level})")
+        if missing:
+            who = "; ".join(f"{score.student} ({score.notebook or 'a file'}: {', '.join(score.not_graded)})"
+                            for score in missing)
+            _tell(f"Not graded, and so without a total: {who}. Run the command again; if it stays so, give points by hand "
+                  "with --marks.")
+        if self.args.results and not self._results(own, every):
+            return 1
+        return 1 if missing or self.counted["not graded"] else 0
+
+    def _is_of_these(self, row: Row) -> bool:
+        """Whether a row is one of the files; a file that holds two notebooks has a row for each."""
+        names_of_row = {row.file, row.file.removesuffix(f" ({row.graded.notebook})")}
+        return any(file.student == row.student and file.name in names_of_row for file in self.files)
+
+    def _counts(self) -> str:
+        states = [state for state in (*run.STATES, "as before") if self.counted[state] or state == "graded"]
+        return ", ".join(f"{self.counted[state]} {state}" for state in states)
+
+    def _results(self, own: list[Row], every: list[scoring.Score]) -> bool:
+        """Write results.json for Gradescope; False where there is no total, and then no file."""
+        of_these = {(row.student, row.graded.notebook) for row in own}
+        scores = [score for score in every if (score.student, score.notebook) in of_these]
+        counting = [row for row in own if not row.graded.notebook or any(score.row is row for score in scores)]
+        try:
+            results = tables.results(counting, scores)
+        except ValueError as problem:
+            _tell(f"{self.args.results} is not written: {problem}")
+            return False
+        files.write(self.args.results, json.dumps(results, indent=1).encode())
+        return True
+
+
+def _number(count: int, noun: str) -> str:
+    first, _, rest = noun.partition(" ")
+    plural = "" if count == 1 else "s"
+    return f"{count} {first}{plural} {rest}".rstrip()

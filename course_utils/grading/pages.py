@@ -1,0 +1,142 @@
+"""Pages of HTML: feedback for each student, and one page for the class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+
+from .. import exercises
+from ..exercises.declare import Exercise
+from ..exercises.verdict import Verdict
+from . import cards
+from .roster import Person
+from .scoring import NOT_GRADED, Score, total
+from .store import Mark, Row
+
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
+table {{ border-collapse: collapse; margin: 1em 0; width: 100% }}
+td, th {{ padding: .3em .8em .3em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8886 }}
+td.n, th.n {{ text-align: right; width: 4em; white-space: nowrap }} td.what {{ width: 14em }}
+.bar {{ background: #2e9c6f; height: .8em; display: inline-block }}
+code {{ font-size: .95em }} .small {{ font-size: .85em; opacity: .8 }}
+</style></head><body><h1>{title}</h1>
+{body}</body></html>
+"""
+OTHERWISE = {  # words of a card without a known misconception -> what the class page counts it as
+    "hands the question on": "the library's own function", "is not valid Python": "no valid Python",
+    "your function returned None": "returned None", "no answer came in time": "no answer in time",
+    "your function stopped with": "stopped with an error",
+    "the answer holds": "another kind of number", "is a NumPy array": "a NumPy array in place of a tensor",
+    "drawn for grading and not shown": "right on the inputs of the notebook's check alone"}
+
+
+def feedback(student: str, rows: list[Row], scores: list[Score]) -> str:
+    """A student's page: the cards that the notebook shows, and what was given by hand."""
+    parts = [_in_all(scores)]
+    counts = {id(score.row): score for score in scores if score.row}
+    for row in sorted(rows, key=lambda row: (row.graded.notebook, id(row) not in counts)):
+        parts += _of_row(row, counts.get(id(row)))
+    for score in scores:
+        shown = {verdict.exercise for verdict in score.row.graded.verdicts} if score.row else set()
+        parts += [_of_mark(mark) for mark in score.marks if mark.question not in shown]
+    return PAGE.format(title=escape(student), body="\n".join(parts))
+
+
+def _in_all(scores: list[Score]) -> str:
+    """The sum of several scores; a single one is in its heading."""
+    if len(scores) + sum(len(score.marks) for score in scores) < 2:
+        return ""
+    if any(score.points is None for score in scores):
+        return "<p>There is no total yet, because something was not graded.</p>"
+    points, out_of = total(score.points for score in scores), total(score.out_of for score in scores)
+    return f"<p>In all: {points:g} of {out_of:g} points.</p>"
+
+
+def _of_row(row: Row, score: Score | None) -> list[str]:
+    """One submission; of a file that does not count, only the heading and the notes."""
+    other = "" if score else "; another file of yours counts for this notebook"
+    parts = [f"<h2>{escape(cards.heading(row))}</h2>",
+             f"<p class='small'>{escape(row.file)}, graded on {escape(row.graded_at[:10])}{other}</p>"]
+    parts += [f"<p>{cards.code(note)}</p>" for note in row.graded.notes]
+    if score is None:
+        return parts
+    if score.not_graded:
+        parts.append(f"<p>{escape(_not_graded(score))}</p>")
+    if score.days_late:
+        parts.append(f"<p>{escape(cards.lateness(score))}</p>")
+    for verdict in row.graded.verdicts:
+        parts.append(cards.html(verdict) + cards.by_hand(score.by_hand.get(verdict.exercise)))
+    return parts
+
+
+def _not_graded(score: Score) -> str:
+    """What is missing, in a sentence to the student."""
+    missing = " and ".join(score.not_graded)
+    return (f"The grader could not finish {missing}. This is not your fault, and it is not a 0: there is no total until "
+            f"it has been graded. Everything else has {score.so_far:g} points so far.")
+
+
+def _of_mark(mark: Mark) -> str:
+    title = f"{mark.notebook}, {mark.question}: {mark.points:g} of {mark.out_of:g} points"
+    return f"<h2>{escape(title)}</h2><p>{escape(mark.comment)}</p>"
+
+
+def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Person] = ()) -> str:
+    """How the class did: scores, and what was thought how often; ``nothing_came`` are those who handed in nothing."""
+    states = Counter(row.graded.state for row in rows).most_common()
+    counted = ", ".join(f"{number} {escape(state)}" for state, number in states)
+    parts = [f"<p>{len({row.student for row in rows})} students, {len(rows)} files: {counted}.</p>"]
+    if nothing_came:
+        parts.append(f"<p>Nothing came from {escape('; '.join(person.name for person in nothing_came))}.</p>")
+    missing = [score for score in scores if score.not_graded]
+    if missing:
+        who = ", ".join(f"{score.student} ({', '.join(score.not_graded)})" for score in missing)
+        parts.append(f"<p>These have no total, because the grader could not finish: {escape(who)}. Run the same command "
+                     "again; if that does not help, grade them by hand.</p>")
+    for notebook in sorted({score.notebook for score in scores if score.notebook and score.row}):
+        in_it = [score for score in scores if score.notebook == notebook and score.row]
+        parts += [f"<h2>{escape(notebook)}</h2>", _histogram(in_it)]
+        for exercise in exercises.of_notebook(notebook):
+            parts += _of_exercise(exercise, in_it)
+    return PAGE.format(title="The class", body="\n".join(parts))
+
+
+def _of_exercise(exercise: Exercise, scores: list[Score]) -> list[str]:
+    """How many are right, and a table of what the others thought."""
+    verdicts = [v for score in scores for v in score.row.graded.verdicts if v.exercise == exercise.name]
+    states = Counter(verdict.state for verdict in verdicts)
+    others = "".join(f", {states[state]} {state}" for state in ("not started", NOT_GRADED) if states[state])
+    sentences = {misconception.name: misconception.says for misconception in exercise.misconceptions}
+    wrong = [verdict for verdict in verdicts if verdict.state not in ("right", "not started", NOT_GRADED)]
+    recognized = Counter(verdict.misconception for verdict in wrong if verdict.misconception)
+    otherwise = Counter(_otherwise(verdict) for verdict in wrong if not verdict.misconception)
+    lines = [f"<tr><td class=n>{number}</td><td class=what>{escape(name)}</td><td>{cards.code(sentences.get(name, ''))}"
+             "</td></tr>" for name, number in [*recognized.most_common(), *otherwise.most_common()]]
+    title = f"<h3><code>{exercise.name}</code>: {states['right']} of {len(verdicts)} right{others}</h3>"
+    return [title, f"<table>{''.join(lines)}</table>"] if lines else [title]
+
+
+def _otherwise(verdict: Verdict) -> str:
+    """What went wrong where no misconception was recognized, without a word of the student's."""
+    text = " ".join(finding.text for finding in verdict.findings)
+    return next((name for words, name in OTHERWISE.items() if words in text), "wrong in another way")
+
+
+def _histogram(scores: list[Score]) -> str:
+    """How many students have how many points, of those whose exercises were all graded; half points are rounded down."""
+    points = [total(score.by_exercise.values()) for score in scores if not score.not_graded]
+    if not points:
+        return "<p>No total yet.</p>"
+    out_of = max(score.row.graded.out_of for score in scores)
+    counted = Counter(int(number) for number in points)
+    most = max(counted.values())
+    lines = [f"<tr><td class=n>{number} of {out_of:g}</td><td><span class=bar style='width:{100 * counted[number] / most:.0f}%'>"
+             f"</span></td><td class=n>{counted[number] or ''}</td></tr>"
+             for number in range(max(int(out_of), *counted), min(counted) - 1, -1)]
+    return (f"<p>{sum(points) / len(points):.1f} of {out_of:g} points on average.</p>"
+            "<table><tr><th class=n>points</th><th></th><th class=n>students</th></tr>"
+            f"{''.join(lines)}</table>")

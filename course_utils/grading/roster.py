@@ -1,0 +1,121 @@
+"""The class as its learning platform lists it: who handed in nothing, and everybody's name as it is written there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import marks, names
+from .inbox import CANVAS
+from .store import Mark
+
+FULL_NAME = ("student", "name", "full name", "student name")
+FIRST_NAME = ("first name", "firstname", "given name")
+LAST_NAME = ("last name", "lastname", "surname", "family name")
+NUMBERS = ("id", "sis user id", "sid", "student id", "id number", "sis id")
+LOGINS = ("sis login id", "email", "email address", "e-mail", "username", "login")
+CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
+NOT_PEOPLE = ("points possible", "student, test")  # lines of Canvas' own
+
+
+@dataclass(frozen=True)
+class Person:
+    """One line of the roster: the name, and all that a submission could be named by. ``canvas`` are Canvas' columns."""
+
+    name: str
+    keys: frozenset[str]
+    canvas: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Roster:
+    """A class. Students of the grader are found by number, login, e-mail or name, where only one person has it."""
+
+    people: tuple[Person, ...] = ()
+
+    def person(self, student: str) -> Person | None:
+        """The line that a student of the grader's is in."""
+        canvas = CANVAS.match(f"{student}_1_")
+        for wanted in (canvas["id"] if canvas else "", student, canvas["name"] if canvas else ""):
+            found = [person for person in self.people if wanted and _key(wanted) in person.keys]
+            if len(found) == 1:
+                return found[0]
+        return None
+
+    def student(self, text: str, known: Iterable[str]) -> str | None:
+        """The one student of the grader's who is meant by a name as in scores.csv, or as on the roster; or None."""
+        known = set(known)
+        found = names.matched(text, known)
+        person = self.person(text)
+        if found is None and person:
+            found = next((student for student in sorted(known) if self.person(student) is person), None)
+        return found
+
+    def renamed(self, by_hand: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
+        """Marks under the names that the grader knows; a name that it does not know stays as it is."""
+        known = set(known)
+        return [replace(mark, student=self.student(mark.student, known) or mark.student) for mark in by_hand]
+
+    def missing(self, students: Iterable[str]) -> list[Person]:
+        """Those of whom nothing came."""
+        there = {self.person(student) for student in students}
+        return [person for person in self.people if person not in there]
+
+    def strangers(self, students: Iterable[str]) -> list[str]:
+        """Students of the grader's who are in no line."""
+        return sorted(student for student in students if self.person(student) is None)
+
+
+def _key(text: str) -> str:
+    return names.key(text).casefold()
+
+
+def read(path: Path) -> Roster:
+    """A roster from a CSV as Canvas, Gradescope or Moodle export it, or with a column ``student``.
+
+    ValueError where no column holds a name, a number or a login.
+    """
+    people = []
+    for _, line in marks.table(path, []):
+        cells = {(column or "").strip().lower(): names.student(value or "") for column, value in line.items()
+                 if isinstance(value, str)}
+        person = _person(cells)
+        if person:
+            people.append(person)
+    if not people:
+        raise ValueError(f"{path} lists nobody. Its first line should name a column student, ID, SID or Email, as in the "
+                         "exports of Canvas, Gradescope and Moodle.")
+    return Roster(tuple(people))
+
+
+def _person(cells: dict[str, str]) -> Person | None:
+    """The person in a line; None where there is none."""
+    first, last = _first(cells, FIRST_NAME), _first(cells, LAST_NAME)
+    name = _first(cells, FULL_NAME) or f"{first} {last}".strip()
+    numbers = [cells[column] for column in NUMBERS if cells.get(column)]
+    logins = [cells[column] for column in LOGINS if cells.get(column)]
+    if name.lower() in NOT_PEOPLE or not (name or numbers or logins):
+        return None
+    if not (first or last):
+        first, last = _split(name)
+    spelled = [name, f"{first} {last}", f"{last}, {first}", re.sub(r"[\W_]+", "", f"{last}{first}")]
+    local_parts = [login.partition("@")[0] for login in logins]
+    keys = {_key(text) for text in (*spelled, *numbers, *logins, *local_parts)} - {"", ","}
+    canvas = (cells.get("id", ""), cells.get("sis user id") or cells.get("sid", ""), logins[0] if logins else "",
+              cells.get("section", ""))
+    return Person(name or (numbers + logins)[0], frozenset(keys), (name, *canvas))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """First and last name of "Ada Love" or "Love, Ada"."""
+    if "," in name:
+        last, _, first = name.partition(",")
+    else:
+        first, _, last = name.rpartition(" ")
+    return first.strip(), last.strip()
+
+
+def _first(cells: dict[str, str], columns: Iterable[str]) -> str:
+    return next((cells[column] for column in columns if cells.get(column)), "")

@@ -1,0 +1,116 @@
+"""What the tests of the grader share."""
+
+import csv
+import json
+import sys
+from collections import Counter
+
+import pytest
+import submissions
+
+from course_utils import exercises
+from course_utils.exercises.verdict import Finding, Verdict
+from course_utils.grading import judge, run, store
+
+ONE, TWO = "01_graph_tasks", "02_message_passing"
+FULL = {name: {exercise.name: exercise.points for exercise in exercises.of_notebook(name)} for name in (ONE, TWO)}
+
+
+def notebook_bytes():
+    return submissions.as_bytes(submissions.filled())
+
+
+_server = []
+
+
+def one_server():
+    """A server for the tests that need any level."""
+    if not _server:
+        level = "full" if sys.platform == "linux" else "reduced"
+        _server.append(judge.start("auto" if level == "full" else level, 1)[0])
+    return _server[0]
+
+
+@pytest.fixture(scope="module")
+def small_class(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    (folder / "in").mkdir()
+    for one in [*submissions.good(), *submissions.messy()]:
+        if one.name in ("perfect_01_graph_tasks", "half", "blank_01_graph_tasks", "library", "misconception_degrees", "cut_off",
+                        "perfect_02_message_passing"):
+            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(one.content)
+    return folder
+
+
+def rows_of(path):
+    scores = store.Scores(path)
+    try:
+        return {row.student: (row.graded.points, row.graded.state, [(v.exercise, v.state, v.misconception) for v in row.graded.verdicts])
+                for row in scores.rows()}
+    finally:
+        scores.close()
+
+
+def row(student="a", file="f", notebook=submissions.ONE, state="graded", *given):
+    return store.Row(student, file, judge.Graded(notebook, state, given), "full", "1", "2024-01-01T00:00:00+00:00")
+
+
+def graded(points, notebook=ONE, state="graded"):
+    """A notebook with these points by exercise; None is an exercise that was not graded, and full points where none is named."""
+    verdicts = []
+    for name, out_of in FULL.get(notebook, {}).items():
+        earned = points.get(name, out_of)
+        if earned is None:
+            state = "not graded"
+            verdicts.append(Verdict(name, state, 0, out_of, (Finding("wrong", "the server ended"),)))
+        else:
+            verdicts.append(Verdict(name, "right" if earned == out_of else "wrong", earned, out_of))
+    return judge.Graded(notebook, state, tuple(verdicts))
+
+
+def sheet(points=(), notebook=ONE, state="graded"):
+    """The content of a file that `recorded` grades so."""
+    return json.dumps({"cells": [], "points": dict(points), "notebook": notebook, "state": state}).encode()
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """`run.run` without children: every file says itself what it is worth. Lists the files that were graded."""
+    names = []
+
+    def fake(files, scores, level, *, notebook="", **options):
+        counted = Counter()
+        for file in files:
+            try:
+                content = file.content()
+                what = json.loads(content)
+                result = graded(what["points"], what["notebook"], what["state"])
+            except ValueError as problem:
+                content, result = None, judge.Graded("", "unreadable", notes=(judge.not_graded(problem),))
+            if notebook and result.notebook != notebook and content:
+                result = judge.Graded("", "unreadable", notes=(f"It is {result.notebook}, and not {notebook}.",))
+            names.append((file.student, file.name))
+            scores.write(file.student, file.name, content, result, "full", "1")
+            counted[result.state] += 1
+        return counted, "full"
+
+    monkeypatch.setattr(run, "run", fake)
+    return names
+
+
+def lines_of(out):
+    """The table in a report, a dictionary for each line."""
+    with open(out / "scores.csv", encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def lay_out(folder, contents):
+    """Write files, by their path below a folder; None is a folder with nothing in it."""
+    for name, content in contents.items():
+        path = folder / name
+        if content is None:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
