@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from course_utils import exercises
 from course_utils.cli import main
 from course_utils.exercises.declare import Named, Other, Outcome, Seed
-from course_utils.grading import children, inbox, jail, judge, pages, report, run, store, submission, wire
+from course_utils.grading import cards, children, inbox, jail, judge, report, run, store, submission, wire
 from course_utils.grading.judge import Terms
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("name", NAMES)
 def test_each_submission_gets_what_it_is_worth(graded, name):
     made, row = graded[0][name], graded[1][name]
-    said = "\n".join(pages.as_text(row))
+    said = "\n".join(cards.as_text(row))
     print(f"{name:45} {made.why:60} expected {worth(made)} {made.state}, given {row.graded.points} {row.graded.state}")
     assert row.graded.points == worth(made), said
     assert row.graded.state in made.state.split(" or "), said
@@ -477,7 +477,7 @@ def test_an_assignment_takes_its_own_notebook_only():
 
 
 def test_the_exit_code_of_a_hidden_call_is_told_to_nobody(graded):
-    said = "\n".join(pages.as_text(graded[1]["ends_with_a_code"]))
+    said = "\n".join(cards.as_text(graded[1]["ends_with_a_code"]))
     assert "exit code" not in said and graded[1]["ends_with_a_code"].graded.state == "graded"
 
 
