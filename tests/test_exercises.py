@@ -33,7 +33,7 @@ def verdict(exercise, function, seed=0):
 
 
 class Round:
-    """The hidden cases of a seed, on which each function is called once. The cases of a check are among them."""
+    """The hidden cases of a seed, those of a check among them; each function is called once on each."""
 
     def __init__(self, exercise, seed):
         self.exercise, self.hidden, self.drawn = exercise, exercise.hidden_cases(seed), exercise.cases(seed)
@@ -81,8 +81,8 @@ def test_each_misconception_gets_its_own_sentence_and_right_answers_are_accepted
         for m in exercise.misconceptions:
             v = cases.verdict(m.wrong, each)
             assert (v.state, v.misconception, v.points) == ("wrong", m.name, 0), (
-                f"the inputs of {exercise.name} do not tell {m.name!r} from {v.misconception or 'a right answer'}; draw one "
-                "that does")
+                f"the inputs of {exercise.name} do not tell {m.name!r} from "
+                f"{v.misconception or 'a right answer'}; draw one that does")
             assert v.findings[0].text == m.says
 
 

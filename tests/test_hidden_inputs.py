@@ -1,4 +1,4 @@
-"""Answers that are right up to the notebook's sizes, or know its functions by name: a check passes them, a grader does not."""
+"""Answers that are right up to the notebook's sizes, or know its functions by name: a grader finds out."""
 
 import copy
 import math
@@ -34,7 +34,7 @@ def verdict(exercise, answer, cases):
     return judge(exercise, cases, outcomes, call_ours)
 
 
-# Notebook 1 -----------------------------------------------------------------------------------------------------------
+# Notebook 1 ------------------------------------------------------------------------------------------------
 
 @planted("to_edge_index")
 def _(A):
@@ -58,7 +58,8 @@ def _(edge_index, num_nodes):
 @planted("degrees")
 def _(edge_index, num_nodes):
     """A table with room for 20 nodes."""
-    return torch.zeros(20, dtype=torch.int64).index_add(0, edge_index[1], torch.ones_like(edge_index[1]))[:num_nodes]
+    u = edge_index[1]
+    return torch.zeros(20, dtype=torch.int64).index_add(0, u, torch.ones_like(u))[:num_nodes]
 
 
 @planted("permute")
@@ -94,7 +95,7 @@ def _(edge_index, fraction, generator):
     return tuple(torch.cat([part, part.flip(0)], dim=1) for part in parts)
 
 
-# Notebook 2 -----------------------------------------------------------------------------------------------------------
+# Notebook 2 ------------------------------------------------------------------------------------------------
 
 def up_to(most, u):
     """The edges of each inbox, no more than that many."""
@@ -134,7 +135,7 @@ def _(h, edge_index, scores, W):
     return message_passing.aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h))
 
 
-# Notebook 3 -----------------------------------------------------------------------------------------------------------
+# Notebook 3 ------------------------------------------------------------------------------------------------
 
 @planted("gcn_norm")
 def _(edge_index, num_nodes):
@@ -173,20 +174,23 @@ def _(h, batch):
     return torch.stack([h[batch == g].sum(0) if g < 8 else 0 * h[0] for g in range(count)])
 
 
-def colours(edge_index, num_nodes, rounds, start, key):
+def colors(edge_index, num_nodes, rounds, start, key):
     history = [start.tolist()]
     for _ in range(rounds):
         inboxes = [edge_index[0, edge_index[1] == u].tolist() for u in range(num_nodes)]
         seen = [key(history[-1][u], [history[-1][v] for v in inboxes[u]]) for u in range(num_nodes)]
-        names = {colour: i for i, colour in enumerate(dict.fromkeys(seen))}
-        history.append([names[colour] for colour in seen])
+        names = {color: i for i, color in enumerate(dict.fromkeys(seen))}
+        history.append([names[color] for color in seen])
     return torch.tensor(history).reshape(rounds + 1, num_nodes)
 
 
 @pytest.mark.parametrize("base", [8, 10, 16])
 def test_inboxes_written_as_numbers_of_a_base_are_caught(base):
     def wl_colours(edge_index, num_nodes, rounds, start):
-        return colours(edge_index, num_nodes, rounds, start, lambda own, heard: (own, sum(base ** colour for colour in heard)))
+        def key(own, heard):
+            return own, sum(base ** color for color in heard)
+
+        return colors(edge_index, num_nodes, rounds, start, key)
 
     require_caught("wl_colours", wl_colours)
 
@@ -194,11 +198,11 @@ def test_inboxes_written_as_numbers_of_a_base_are_caught(base):
 @planted("wl_colours")
 def _(edge_index, num_nodes, rounds, start):
     """Five rounds at most; more would change nothing, one thinks."""
-    own = colours(edge_index, num_nodes, min(rounds, 5), start, lambda own, heard: (own, *sorted(heard)))
+    own = colors(edge_index, num_nodes, min(rounds, 5), start, lambda own, heard: (own, *sorted(heard)))
     return torch.cat([own, own[-1:].expand(rounds + 1 - len(own), -1)])
 
 
-# Notebook 4 -----------------------------------------------------------------------------------------------------------
+# Notebook 4 ------------------------------------------------------------------------------------------------
 
 @planted("random_rotation")
 def _(count, generator):
@@ -222,7 +226,8 @@ def _(kind, R, b, x):
 def _(f, kind, R, b, x):
     """Rows up to number 9."""
     expected = torch.atleast_1d(symmetry.act(kind, R, b, f(x)))[:10]
-    return (torch.atleast_1d(f(symmetry.act("position", R, b, x)))[:10] - expected).abs().max() / expected.abs().max()
+    moved = torch.atleast_1d(f(symmetry.act("position", R, b, x)))[:10]
+    return (moved - expected).abs().max() / expected.abs().max()
 
 
 def table_of(label):
@@ -238,7 +243,7 @@ planted("classify")(table_of(lambda f: f.__code__.co_firstlineno))
 planted("classify")(table_of(lambda f: tuple(f(torch.arange(15.0).reshape(5, 3) ** 1.3).flatten().tolist())))
 
 
-# Notebook 5 -----------------------------------------------------------------------------------------------------------
+# Notebook 5 ------------------------------------------------------------------------------------------------
 
 @planted("radius_graph")
 def _(x, r):
@@ -271,10 +276,8 @@ def _(x, k):
 
 
 def sorted_in_blocks(numbers, block=16):
-    """Indices from the smallest number on: blocks are sorted, and then merged, the later block first where two are equal."""
-    starts = range(0, len(numbers), block)
-    order = sorted(range(len(numbers)), key=lambda i: (numbers[i], -(i // block), i))
-    return order if len(starts) > 1 else sorted(range(len(numbers)), key=lambda i: numbers[i])
+    """Indices from the smallest number on; of equal numbers, those of the last block come first."""
+    return sorted(range(len(numbers)), key=lambda i: (numbers[i], -(i // block), i))
 
 
 @planted("envelope")
@@ -283,7 +286,7 @@ def _(d, r):
     return neighbors.envelope(d, max(r, 1.0))
 
 
-# Notebook 6 -----------------------------------------------------------------------------------------------------------
+# Notebook 6 ------------------------------------------------------------------------------------------------
 
 def first_points(x, most=16):
     """A cloud's centroid and axes from its first points."""
@@ -321,14 +324,14 @@ def _(x):
 @planted("frame_average")
 def _(f, x, kind):
     """Knows what is to be turned back by the function's name."""
-    kinds = {"energy": "scalar", "charges": "scalar", "dipole": "vector", "forces": "vector", "site": "position",
-             "stress": "tensor"}
+    kinds = {"energy": "scalar", "charges": "scalar", "dipole": "vector", "forces": "vector",
+             "site": "position", "stress": "tensor"}
     c = x.mean(0)
     answers = [symmetry.act(kinds[f.__name__], F, c, f((x - c) @ F)) for F in frames.pca_frames(x)]
     return torch.stack(answers).mean(0)
 
 
-# Notebook 7 -----------------------------------------------------------------------------------------------------------
+# Notebook 7 ------------------------------------------------------------------------------------------------
 
 @planted("egnn_features")
 def _(h, x, edge_index, psi_f, phi):
@@ -342,7 +345,8 @@ def _(h, x, edge_index, psi_f, phi):
 def _(h, x, psi_c, batch):
     """Four clouds at most: the last one takes in all that follow."""
     v, u = pairs = neighbors.all_pairs(len(x), batch.clamp(max=3))
-    return x + message_passing.aggregate((x[u] - x[v]) * psi_c(h[u], h[v], egnn.squared_distances(x, pairs)), u, len(x))
+    push = (x[u] - x[v]) * psi_c(h[u], h[v], egnn.squared_distances(x, pairs))
+    return x + message_passing.aggregate(push, u, len(x))
 
 
 @planted("with_constant")
@@ -361,7 +365,7 @@ class _(egnn.EGNNLayer):
         return super().forward(h, x, edge_index, batch.clamp(max=2))
 
 
-# Notebook 8 -----------------------------------------------------------------------------------------------------------
+# Notebook 8 ------------------------------------------------------------------------------------------------
 
 @planted("yzx_to_xyz")
 def _(features):
@@ -376,7 +380,8 @@ def _(features):
 @planted("irreps_dim")
 def _(text):
     """Two digits of a multiplicity, and two of a degree."""
-    return sum(int(many or 1) * (2 * int(l) + 1) for many, l in re.findall(r"(?:(\d{1,2})x)?(\d{1,2})[eo]", text))
+    terms = re.findall(r"(?:(\d{1,2})x)?(\d{1,2})[eo]", text)
+    return sum(int(many or 1) * (2 * int(l) + 1) for many, l in terms)
 
 
 @planted("GVP")
@@ -384,9 +389,9 @@ class _(gvp.GVP):
     """Nodes up to number 9, and zeros for the rest."""
 
     def forward(self, s, V):
-        s_new, V_new = super().forward(s[:10], V[:10])
-        rest = max(len(s) - 10, 0)
-        return torch.cat([s_new, s_new.new_zeros(rest, s_new.shape[1])]), torch.cat([V_new, V_new.new_zeros(rest, *V_new.shape[1:])])
+        known = (torch.arange(len(s)) < 10)[:, None]
+        s_new, V_new = super().forward(s, V)
+        return s_new * known, V_new * known[..., None]
 
 
 @planted("gvp_message")
@@ -413,9 +418,10 @@ def test_each_exercise_has_such_an_answer():
     assert {name for name, _ in PLANTED} == set(all_exercises())
 
 
-# The words for permutation, translation, rotation and reflection, by construction: of each of `mystery.FORMS`, in order.
+# By construction: what `mystery.FORMS` do under permutation, translation, rotation and reflection, in order.
 WORDS = """
-    iiii eiii eiee eeee ieee iiee iiin eien eien niee niii niii neee einn einn iinn innn enii enee eenn eeee enee iiii
+    iiii eiii eiee eeee ieee iiee iiin eien eien niee niii niii neee
+    einn einn iinn innn enii enee eenn eeee enee iiii
     """.split()
 
 
@@ -430,8 +436,8 @@ def test_what_hidden_functions_do_is_known_by_construction(form):
         R, b = symmetry.random_rotation((), random, torch.float64), torch.tensor([2.0, -1.0, 0.5])
         order = torch.randperm(9, generator=random)
         p = order.index_put((order,), order.roll(1))  # a cycle: no point stays where it is
-        moves = {"permutation": lambda z: z[p], "translation": lambda z: z + b, "rotation": lambda z: z @ R.T,
-                 "reflection": lambda z: z @ -R.T}
+        moves = {"permutation": lambda z: z[p], "translation": lambda z: z + b,
+                 "rotation": lambda z: z @ R.T, "reflection": lambda z: z @ -R.T}
         words = {name: word(f, x, move, name == "permutation") for name, move in moves.items()}
         assert "".join(each[0] for each in words.values()) == WORDS[form]
         assert symmetry.classify(f) == words
@@ -458,7 +464,8 @@ def test_a_hidden_function_is_sent_by_name():
     x = torch.randn(5, 3)
     assert torch.equal(f(x), mystery.hidden(40)(x))
     assert fresh(Named("systems.mystery.centroid")) is mystery.centroid
-    for text in ("centroid", "systems.mystery.hidden(x)", "systems.mystery.hidden(-1)", "systems.mystery.hidden(1); exit()"):
+    maker = "systems.mystery.hidden"
+    for text in ("centroid", f"{maker}(x)", f"{maker}(-1)", f"{maker}(1); exit()"):
         with pytest.raises(ValueError, match="names no function; expected"):
             fresh(Named(text))
 

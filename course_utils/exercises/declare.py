@@ -65,7 +65,8 @@ def _function(name: str) -> Callable:
     """What a `Named` stands for. Raises ValueError for a text of another form."""
     found = re.fullmatch(r"([\w.]+)\.(\w+)(?:\((\d+)\))?", name)
     if not found:
-        raise ValueError(f"{name!r} names no function; expected module.function, or module.maker(17) with a whole number.")
+        raise ValueError(f"{name!r} names no function; expected module.function, or module.maker(17) with "
+                         "a whole number.")
     module, function, number = found.groups()
     made = getattr(importlib.import_module(f"course_utils.{module}"), function)
     return made if number is None else made(int(number))
@@ -111,8 +112,8 @@ class Outcome:
     """What one call did: its value, or how it failed. Plain data: it can come from a call or over a pipe.
 
     ``error`` is the exception's type name and message, ``trace`` the student's part of the traceback, ``changed`` the
-    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote, ``taken`` whether
-    the library's own version gave the answer.
+    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote,
+    ``taken`` whether the library's own version was called for it.
     """
 
     value: Any = None
@@ -330,9 +331,9 @@ class PropertiesOnly:
 class Exercise:
     """One exercise, found by the name of its reference.
 
-    ``draw(generator)`` yields cases, the simplest first, and so do the functions under `further`, which only a grader calls;
-    ``seconds`` is how long all calls together may take; ``parameters``, the names of what is passed, are if not given the
-    reference's that have no default.
+    ``draw(generator)`` yields cases, the simplest first; so do the functions under `further`, which only a
+    grader calls. ``seconds`` is how long all calls together may take. ``parameters`` are the names of what
+    is passed; if not given, those of the reference that have no default.
 
     The reference may be a class of ``nn.Module`` whose ``__init__`` is given, and whose ``forward`` is asked for. Then
     ``parameters`` are those of ``forward``, and in front of them a case has two arguments more: the options of ``__init__``,
@@ -349,7 +350,7 @@ class Exercise:
     parameters: tuple[str, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
     also_right: list[Callable] = field(default_factory=list)
-    further_draws: list[Callable[[torch.Generator], Iterable[Case]]] = field(default_factory=list)
+    further_draws: list[Callable] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -388,8 +389,12 @@ class Exercise:
         self.also_right.append(function)
         return function
 
-    def further(self, draw: Callable[[torch.Generator], Iterable[Case]]) -> Callable[[torch.Generator], Iterable[Case]]:
-        """Decorator: the function below yields larger or rarer cases, for answers that are right up to the notebook's sizes."""
+    def further(self, draw: Callable) -> Callable:
+        """Decorator: the function below yields, from a generator, larger or rarer cases than a check draws.
+
+        They catch answers that are right up to the notebook's sizes. What students were not told to expect
+        has no place here, since a right answer must pass.
+        """
         self.further_draws.append(draw)
         return draw
 
@@ -398,7 +403,7 @@ class Exercise:
         return self._with_derived(self.draw(torch.Generator().manual_seed(seed)))
 
     def hidden_cases(self, seed: int) -> list[Case]:
-        """The inputs of `cases` and the `further` ones, and behind them those that the properties derive from all of them."""
+        """What `cases` draws, the `further` inputs, and what the properties derive from all of them."""
         generator = torch.Generator().manual_seed(seed)
         drawn = list(self.draw(generator))
         for draw in self.further_draws:

@@ -229,7 +229,8 @@ permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
 @permute.further
 def _(generator):
     A = graphs.to_adjacency(directed_edges(40, 300, generator), 40)
-    yield Case("a directed graph of 40 nodes", A, normal(40, 5, generator=generator), torch.randperm(40, generator=generator))
+    p = torch.randperm(40, generator=generator)
+    yield Case("a directed graph of 40 nodes", A, normal(40, 5, generator=generator), p)
     A = graphs.to_adjacency(directed_edges(6, 14, generator), 6)
     yield Case("two nodes exchanged", A, normal(6, 2, generator=generator), torch.tensor([0, 4, 2, 3, 1, 5]))
 

@@ -47,7 +47,8 @@ message_round = Exercise(message_passing.message_round, NOTEBOOK, 3, _rounds, pr
 @message_round.further
 def _large_rounds(generator):
     for (label, edge_index, num_nodes), (d_out, d_in) in zip(large_graphs(generator), ((3, 5), (12, 20))):
-        yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index, *_weights(d_out, d_in, generator))
+        h = normal(num_nodes, d_in, generator=generator)
+        yield Case(label, h, edge_index, *_weights(d_out, d_in, generator))
 
 
 @message_round.misconception("bias once a node", "Your bias is added once to every node. Look where b stands in Algorithm 4: "
@@ -206,12 +207,14 @@ run_rounds = Exercise(message_passing.run_rounds, NOTEBOOK, 2, _repeated, proper
 @run_rounds.further
 def _(generator):
     order = torch.randperm(30, generator=generator)
-    for label, edge_index, num_nodes, K in (("a path through 30 nodes", path_through(order), 30, 20),
-                                            ("a directed graph of 25 nodes", directed_edges(25, 40, generator), 25, 9)):
+    graphs_and_rounds = (("a path through 30 nodes", path_through(order), 30, 20),
+                         ("a directed graph of 25 nodes", directed_edges(25, 40, generator), 25, 9))
+    for label, edge_index, num_nodes, K in graphs_and_rounds:
         W_self, W_neigh, b = _weights(6, 6, generator)
-        # Half a mirror and half a turn keep h from dying out, and from growing beyond what single precision can tell apart.
+        # Orthogonal matrices: over many rounds h neither dies out nor outgrows what float32 can tell apart.
         W_self, W_neigh = (torch.linalg.qr(W)[0] for W in (W_self, W_neigh))
-        yield Case(f"{label}, K = {K}", normal(num_nodes, 6, generator=generator), edge_index, W_self, W_neigh / 2, b, K)
+        h = normal(num_nodes, 6, generator=generator)
+        yield Case(f"{label}, K = {K}", h, edge_index, W_self, W_neigh / 2, b, K)
 
 
 @run_rounds.misconception("K rounds", "You made K rounds. In Algorithm 4, k runs over 0, 1, ..., K, and the output is "
@@ -413,8 +416,8 @@ def _(generator):
         # Sixty-fourths, to which 2 can be added without rounding
         scores = (64 * normal(num_edges, generator=generator)).round() / 64
         scores = scores + 1000 * (torch.arange(num_edges) % 3 - 1)
-        yield Case(f"{label}, with scores of -1000, 0 and 1000", normal(num_nodes, 4, generator=generator), edge_index, scores,
-                   normal(d_out, 4, generator=generator))
+        h, W = normal(num_nodes, 4, generator=generator), normal(d_out, 4, generator=generator)
+        yield Case(f"{label}, with scores near -1000, 0 and 1000", h, edge_index, scores, W)
 
 
 def _weighted(h, edge_index, alpha, W):

@@ -202,8 +202,9 @@ def _(generator):
     yield Case("the end of a path through 80 nodes, k = 70", path_through(order), 80, int(order[-1]), 70)
     yield Case("a node of that path, k = 13", path_through(order), 80, int(order[40]), 13)
     yield Case("a star: 300 edges into node 0, k = 1", star(300), 301, 0, 1)
-    # In this order, who marks nodes while going through the edges gets from one end to the other at once.
-    yield Case("the end of a path through 9 nodes, listed from its end, k = 2", path_through(torch.arange(9)).flip(1), 9, 8, 2)
+    # Whoever marks nodes while going through these edges gets from one end to the other at once.
+    backwards = path_through(torch.arange(9)).flip(1)
+    yield Case("the end of a path through 9 nodes, listed from its end, k = 2", backwards, 9, 8, 2)
     yield Case("a directed graph of 60 nodes, k = 3", directed_edges(60, 90, generator), 60, 17, 3)
 
 
@@ -334,8 +335,8 @@ readout = Exercise(graph_networks.readout, NOTEBOOK, 2, _batches, parameters=("h
 def _(generator):
     batch = torch.randint(60, (150,), generator=generator).sort().values
     yield Case("60 graphs, some without a node", normal(150, 4, generator=generator), batch)
-    batch = torch.tensor([3, 7]).repeat_interleave(torch.tensor([300, 20]))
-    yield Case("a graph of 300 nodes, and gaps of three graphs without a node", normal(320, 2, generator=generator), batch)
+    batch, h = torch.tensor([3] * 300 + [7] * 20), normal(320, 2, generator=generator)
+    yield Case("a graph of 300 nodes, and gaps of three graphs without a node", h, batch)
 
 
 @readout.misconception("a mean", "You took the mean. It cannot tell a graph from two copies of it; here the sum was asked "
@@ -442,17 +443,19 @@ wl_colours = Exercise(
 
 @wl_colours.further
 def _(generator):
-    order = torch.randperm(14, generator=generator)
-    yield Case("a directed path through 14 nodes, 8 rounds", path_through(order), 14, 8, torch.zeros(14, dtype=torch.int64))
-    # A node with so many messages of colour 0, beside one with a single message of colour 1: whoever writes inboxes as
-    # numbers of that base takes the two for the same.
+    path, same = path_through(torch.randperm(14, generator=generator)), torch.zeros(14, dtype=torch.int64)
+    yield Case("a directed path through 14 nodes, 8 rounds", path, 14, 8, same)
+    # A node that receives so many messages of color 0, beside one that receives a single message of color 1.
+    # Whoever writes an inbox as a number in that base takes the two for the same.
     sizes = [size for base in (8, 10, 16) for size in (base, 1)]
     hubs, leaves = torch.arange(len(sizes)), torch.arange(len(sizes), len(sizes) + sum(sizes))
     edge_index = torch.stack([leaves, hubs.repeat_interleave(torch.tensor(sizes))])
     start = torch.cat([0 * hubs, (hubs % 2).repeat_interleave(torch.tensor(sizes))])
-    yield Case("hubs with 8, 10 and 16 messages, 2 rounds, two colours at the start", edge_index, len(start), 2, start)
-    yield Case("an undirected graph of 40 nodes, 3 rounds, 300 colours at the start", links(40, 60, generator), 40, 3,
-               torch.randint(300, (40,), generator=generator))
+    label = "hubs with 8, 10 and 16 messages, 2 rounds, two colors at the start"
+    yield Case(label, edge_index, len(start), 2, start)
+    start = torch.randint(300, (40,), generator=generator)
+    label = "an undirected graph of 40 nodes, 3 rounds, 300 colors at the start"
+    yield Case(label, links(40, 60, generator), 40, 3, start)
 
 
 def _recoloured(edge_index, num_nodes, rounds, start, key):

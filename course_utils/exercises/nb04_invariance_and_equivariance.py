@@ -279,12 +279,16 @@ act = Exercise(symmetry.act, NOTEBOOK, 3, _quantities)
 @act.further
 def _(generator):
     """Motions of all sizes, among them a half turn and the inversion."""
-    angle = 0.2 + 2.9 * torch.rand((), generator=generator)
     small = symmetry.rotation_about(normal(3, generator=generator), 0.1)
-    half = 2 * torch.diag(torch.tensor([0.0, 0, 1])) - torch.eye(3)
-    turns = ("a small turn", small), ("a half turn", half), ("any turn", symmetry.rotation_about(torch.ones(3), angle))
+    motions = {
+        "a small turn": small,
+        "a small turn with the inversion": -small,
+        "a half turn": torch.diag(torch.tensor([-1.0, -1, 1])),
+        "any turn": symmetry.random_rotation((), generator),
+        "the inversion": -torch.eye(3),
+    }
     for (kind, axes), size in zip(symmetry.KINDS.items(), (40, 35, 30, 50, 45, 20)):
-        for name, R in (*turns, ("the inversion", -torch.eye(3)), ("a small turn and the inversion", -small)):
+        for name, R in motions.items():
             x = normal(size, *[3] * axes, generator=generator)
             yield Case(f"{size} {kind}s, {name} and a shift", kind, R, normal(3, generator=generator), x)
 
@@ -442,7 +446,7 @@ def _mystery(f):
 
 
 def hidden_mystery(form, generator):
-    """One of the functions of that form which `mystery.hidden` makes."""
+    """One of the functions of that form, a place in `mystery.FORMS`, that `mystery.hidden` makes."""
     number = int(torch.randint(1 << 20, (), generator=generator))
     return Named(f"systems.mystery.hidden({form + len(mystery.FORMS) * number})")
 
@@ -480,9 +484,9 @@ equivariance_error = Exercise(symmetry.equivariance_error, NOTEBOOK, 2, _functio
 @equivariance_error.further
 def _(generator):
     """Functions that no name tells, on larger clouds."""
-    kinds = {0: "scalar", 1: "scalar", 2: "vector", 3: "position", 4: "position", 5: "vector", 6: "pseudoscalar",
-             7: "pseudovector", 14: "vector", 18: "position"}
-    for form, kind in kinds.items():
+    kinds = {"scalar": (0, 1, 13, 17), "vector": (2, 3, 5, 14), "position": (2, 3, 4, 18), "pseudoscalar": (6,),
+             "pseudovector": (2, 7)}
+    for form, kind in [(form, kind) for kind in kinds for form in kinds[kind]]:
         R, b = _motion(1 if form % 3 else -1, generator)
         x = normal(30, 3, generator=generator) - torch.tensor([1.0, -2.0, 0.5])
         yield Case(f"a function that returns a {kind}, 30 points", hidden_mystery(form, generator), kind,

@@ -73,7 +73,7 @@ radius_graph = Exercise(neighbors.radius_graph, NOTEBOOK, 2, _clouds, SameEdges(
 
 
 def _in_a_wide_gap(x, share):
-    """A cutoff as `_in_a_gap` picks it, where among twenty neighbouring distances the next two differ most."""
+    """A cutoff as `_in_a_gap` picks it, in the widest of twenty gaps from there on."""
     d = torch.pdist(x.double()).unique()
     first = int(share * (len(d) - 21))
     i = first + int(d[first:first + 21].diff().argmax())
@@ -90,7 +90,8 @@ def _(generator):
     yield Case(f"45 points some 9,000 from the origin, in float32, r = {r:.3g}", x, r)
     grid = [[i, j, 0] for i in range(7) for j in range(6)]
     yield Case("a grid of 7 by 6 points, r = 1", _points(*grid)[shuffled(42)], 1.0)
-    yield Case("20 points in one place and one at distance 1, r = 1", _points(*[[2, 1, 0]] * 20, [2, 2, 0]), 1.0)
+    crowd = _points(*[[2, 1, 0]] * 20, [2, 2, 0])
+    yield Case("20 points in one place and one at distance 1, r = 1", crowd, 1.0)
 
 
 def _joined(x, near, self_loops=False):
@@ -266,7 +267,8 @@ components = Exercise(neighbors.components, NOTEBOOK, 2, _in_parts, SamePartitio
 def _(generator):
     order = torch.randperm(70, generator=generator)
     ends_first = torch.stack([order[:35], order[35:].flip(0)], dim=1).flatten()
-    yield Case("a path through 70 nodes", path_through(order)[:, torch.randperm(69, generator=generator)], 70)
+    shuffle = torch.randperm(69, generator=generator)
+    yield Case("a path through 70 nodes", path_through(order)[:, shuffle], 70)
     to_and_fro = path_through(ends_first)
     to_and_fro[:, ::2] = to_and_fro[:, ::2].flip(0)
     yield Case("a path through 70 nodes whose arrows alternate", to_and_fro, 70)
@@ -597,7 +599,8 @@ def _distances(generator):
 
 def _far_and_near(generator):
     for r in (0.2, 40.0):
-        d = torch.cat([torch.arange(200, dtype=DOUBLE) / 200, torch.tensor([1, 1.0001, 1.7, 50, 1e4], dtype=DOUBLE)])
+        beyond = torch.tensor([1, 1.0001, 1.7, 50, 1e4], dtype=DOUBLE)
+        d = torch.cat([torch.arange(200, dtype=DOUBLE) / 200, beyond])
         yield Case(f"distances from 0 to far beyond r = {r:g}", r * d, r)
         yield Case(f"distances just below r = {r:g}", r * (1 - torch.tensor(NEAR, dtype=DOUBLE)), r)
 

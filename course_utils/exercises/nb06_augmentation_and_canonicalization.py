@@ -177,9 +177,9 @@ def _(generator):
         return Seed(int(torch.randint(1 << 40, (), generator=generator)))
 
     x, batch = _clouds(5, 40, 4, 21, 6, 5, 30, 4, 9, 5, 4, 7, generator=generator)
-    yield Case("12 clouds with a position each", x, 2 + normal(12, 3, generator=generator), "position", seed(), batch)
-    yield Case("12 clouds with a tensor each", x, normal(12, 3, 3, generator=generator), "tensor", seed(), batch)
-    yield Case("12 clouds with a vector each", x, normal(12, 3, generator=generator), "vector", seed(), batch)
+    for kind, axes in (("position", 1), ("tensor", 2), ("vector", 1)):
+        y = normal(12, *[3] * axes, generator=generator)
+        yield Case(f"12 clouds with a {kind} each", x, y, kind, seed(), batch)
 
 
 def _turning(x, y, kind, generator, batch, draw=symmetry.random_rotation, label=symmetry.act, about=frames.centroid,
@@ -911,10 +911,10 @@ frame_average = Exercise(frames.frame_average, NOTEBOOK, 3, _networks, Close(1e-
 @frame_average.further
 def _(generator):
     """Functions that no name tells, taken for each kind that their answers may be of."""
-    for form, kind in ((1, "scalar"), (13, "scalar"), (2, "vector"), (9, "vector"), (14, "vector"), (5, "vector"),
-                       (4, "position"), (12, "position"), (19, "position")):
-        x = _with_clear_axes(25, generator)
-        yield Case(f"a function that returns a {kind}, and 25 points", hidden_mystery(form, generator), x, kind)
+    kinds = {"scalar": (1, 13), "vector": (2, 5, 9, 14), "position": (4, 12, 19)}
+    for form, kind in [(form, kind) for kind in kinds for form in kinds[kind]]:
+        f, x = hidden_mystery(form, generator), _with_clear_axes(25, generator)
+        yield Case(f"a function that returns a {kind}, and 25 points", f, x, kind)
 
 
 def _averaged(f, x, kind, some=frames.pca_frames, see=lambda x, c, F: (x - c) @ F, back=symmetry.act):

@@ -768,7 +768,8 @@ def _squared(x, pairs):
 @EGNNLayer.further
 def _(generator):
     yield _layer(generator, "a cloud of 12 nodes", 9, 12, directed_edges(12, 60, generator), 12)
-    yield _layer(generator, "six clouds, of 2 to 4 nodes", 3, 6, _within((2, 4, 3, 2, 3, 2), 2, generator), 2, 4, 3, 2, 3, 2)
+    sizes = (2, 4, 3, 2, 3, 2)
+    yield _layer(generator, "six clouds, of 2 to 4 nodes", 3, 6, _within(sizes, 2, generator), *sizes)
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",

@@ -198,8 +198,9 @@ def _(generator):
     def number(low, high):
         return int(torch.randint(low, high, (), generator=generator))
 
-    for text in (f"{number(200, 900)}x0e + {number(100, 200)}x{number(20, 90)}o", f"{number(2000, 9000)}x1o", f"{number(100, 200)}e",
-                 " + ".join(f"{number(1, 30)}x{l}{'oe'[l % 2]}" for l in range(16))):
+    every_degree = " + ".join(f"{number(1, 30)}x{l}{'oe'[l % 2]}" for l in range(16))
+    for text in (f"{number(200, 900)}x0e + {number(100, 200)}x{number(20, 90)}o", f"{number(2000, 9000)}x1o",
+                 f"{number(100, 200)}e", every_degree):
         yield Case(f'"{text}"', text)
 
 
@@ -378,7 +379,8 @@ def _(text):
 
 def _layer(generator, label, num_nodes, n, nu, m, mu, dtype=torch.float32, zero=False):
     options = {"n": n, "nu": nu, "m": m, "mu": mu}
-    parameters = {name: part.to(dtype) for name, part in drawn_parameters(gvp.GVP, options, generator).items()}
+    parameters = drawn_parameters(gvp.GVP, options, generator)
+    parameters = {name: part.to(dtype) for name, part in parameters.items()}
     s, V = normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator)
     if zero:
         V[:-1] = 0
@@ -768,8 +770,10 @@ G = Named("systems.untrained.message")
 
 def _graph(generator, label, num_nodes, edge_index, n, nu, n_e, nu_e):
     num_edges = edge_index.shape[1]
-    return Case(label, normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator), edge_index,
-                normal(num_edges, n_e, generator=generator), normal(num_edges, nu_e, 3, generator=generator), G)
+    s, V = normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator)
+    edge_s = normal(num_edges, n_e, generator=generator)
+    edge_V = normal(num_edges, nu_e, 3, generator=generator)
+    return Case(label, s, V, edge_index, edge_s, edge_V, G)
 
 
 def _graphs(generator):
@@ -801,8 +805,9 @@ gvp_message = Exercise(gvp.gvp_message, NOTEBOOK, 2, _graphs, Close(), (
 
 @gvp_message.further
 def _(generator):
-    yield _graph(generator, "40 nodes, 150 directed edges", 40, directed_edges(40, 150, generator), 9, 7, 6, 8)
-    yield _graph(generator, "300 nodes, 40 directed edges", 300, directed_edges(300, 40, generator), 2, 1, 1, 2)
+    many, few = directed_edges(40, 150, generator), directed_edges(300, 40, generator)
+    yield _graph(generator, "40 nodes, 150 directed edges", 40, many, 9, 7, 6, 8)
+    yield _graph(generator, "300 nodes, 40 directed edges", 300, few, 2, 1, 1, 2)
 
 
 def _cat(s, edge_s, V, edge_V):

@@ -195,8 +195,8 @@ _one_at_a_time = threading.Lock()
 
 def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float,
              reference: Callable | None = None) -> list[Outcome]:
-    """The outcomes of the calls, in order, as `call_once` has them. When the time runs out, the last outcome is late and
-    the rest are missing.
+    """The outcomes of the calls, in order, as `call_once` has them. When the time runs out, the last one is
+    late and the rest are missing.
 
     The calls run in a thread of their own, so that one that does not end can be stopped on every system.
     Raises RuntimeError when it is called while it runs.

@@ -32,8 +32,8 @@ class Verdict:
     misconception: str | None = None
 
 
-TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other functions of the "
-         "library may help.")
+TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other "
+         "functions of the library may help.")
 UNTESTED = "it cannot be tested on this answer."
 
 
@@ -83,6 +83,10 @@ class _Answers:
         except Exception:  # noqa: BLE001  an answer of any form may come in
             return UNTESTED
 
+    def property_faults(self, k: int) -> list[str | None]:
+        """What is wrong with property k on each drawn case."""
+        return [self.property_fault(k, i) for i in range(self.num_drawn)]
+
     def breaks(self, k: int) -> bool:
         """Whether property k fails on a drawn case."""
         return any(self.property_fault(k, i) for i in range(self.num_drawn))
@@ -118,7 +122,7 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
     expected = ours(exercise.reference, cases, exercise.parameters)
     answers = _Answers(exercise, cases, outcomes, expected)
     faults = [answers.fault(i) for i in range(len(cases))]
-    table = [[answers.property_fault(k, i) for i in range(answers.num_drawn)] for k in range(len(exercise.properties))]
+    table = [answers.property_faults(k) for k in range(len(exercise.properties))]
     held = [not any(row) for row in table]
     if not any(faults) and all(held):
         findings = [Finding("right", f"right on {len(cases)} inputs")]

@@ -1,4 +1,4 @@
-"""Who calls the library's own version of an answer, seen while the answer runs, whatever name it is called by."""
+"""Who calls the library's own version of an answer, under whatever name: seen while the answer runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import torch
 
 _LIBRARY = str(Path(__file__).parents[1])
 _TORCH = str(Path(torch.__file__).parent)
-# These call answers, and what they call is therefore the student's; the exercises themselves may use the library.
+# These files call answers, so what they call is the student's. The exercises themselves may use the library.
 _ENGINE = {str(Path(__file__).with_name(name)) for name in ("__init__.py", "run.py", "watch.py")}
 
 
 def watched(reference: Callable) -> FunctionType:
     """The function whose calls tell that somebody takes the reference: itself, or a class's ``forward``.
 
-    Raises ValueError where another function's code cannot stand in for it: it has to be written with def, undecorated.
+    Raises ValueError if no other code can stand in for its own: it has to be a plain def, undecorated.
     """
     name = getattr(reference, "__name__", repr(reference))
     function = reference
@@ -31,39 +31,40 @@ def watched(reference: Callable) -> FunctionType:
         name = f"{name}.forward"
         function = vars(reference).get("forward")
     if not isinstance(function, FunctionType):
-        raise ValueError(f"{name}, an exercise's reference, is a {type(function).__name__}; expected a function written with def. "
-                         "Declare the function itself, and let the library use the wrapped one under another name.")
+        raise ValueError(f"{name}, an exercise's reference, is a {type(function).__name__}; expected a "
+                         "function written with def. Declare that one; rename the wrapped one.")
     if function.__code__.co_freevars or hasattr(function, "__wrapped__"):
-        raise ValueError(f"{name}, an exercise's reference, is decorated, made inside of another function, or uses super(); calls of "
-                         "it cannot be watched. Declare the function that does the work.")
+        raise ValueError(f"{name}, an exercise's reference, is decorated, made inside of another function, "
+                         "or uses super(), so nobody sees who calls it. Declare what does the work.")
     return function
 
 
 class Watch:
     """While it is entered, ``taken`` becomes True as soon as anybody but the library calls the reference.
 
-    The reference's code is exchanged, so that every name of it, alias, subclass and instance is seen. Who calls is told from
-    the nearest frame that is not torch's. Calls on ``other_threads`` do not count.
+    The reference's code is exchanged, so that every name of it, alias, subclass and instance is seen. The
+    nearest frame that is not torch's says who calls. Calls on ``other_threads`` do not count.
     """
 
     def __init__(self, reference: Callable, other_threads: Collection[threading.Thread] = ()):
         self._function, self._other_threads = watched(reference), other_threads
         self.taken = False
         own = self.own = _own_code(self._function)
-        self._original = types.FunctionType(own, self._function.__globals__, own.co_name, self._function.__defaults__)
+        space, defaults = self._function.__globals__, self._function.__defaults__
+        self._original = types.FunctionType(own, space, own.co_name, defaults)
         self._original.__kwdefaults__ = self._function.__kwdefaults__
         constants = tuple(self if isinstance(part, str) else part for part in _stand_in.__code__.co_consts)
         # With the original's name, file and line, inspect still finds its source.
         self._code = _stand_in.__code__.replace(
-            co_consts=constants, co_name=own.co_name, co_qualname=own.co_qualname, co_filename=own.co_filename,
-            co_firstlineno=own.co_firstlineno)
+            co_consts=constants, co_name=own.co_name, co_qualname=own.co_qualname,
+            co_filename=own.co_filename, co_firstlineno=own.co_firstlineno)
 
     def __enter__(self) -> Watch:
         self._function.__code__ = self._code
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._function.__code__ is self._code:  # else the call went on after somebody had put the original back
+        if self._function.__code__ is self._code:  # else it was put back while the call went on
             self._function.__code__ = self.own
 
     def __call__(self, *args: Any, **options: Any) -> Any:

@@ -1,8 +1,8 @@
 """Functions of a cloud of points x (n, 3), to find out how each behaves when the points are renumbered, shifted, turned or
 mirrored: by eye with `widgets.mystery`, and with `symmetry.classify`. Each says what it computes; the rest is to be found.
 
-They take any floating dtype. Three of them need neighbours, and raise ValueError where x has too few points. `hidden` makes
-more of them, whose names tell nothing.
+They take any floating dtype. Three of them need neighbors, and raise ValueError where x has too few points.
+`hidden` makes more of them, whose names tell nothing.
 """
 
 from __future__ import annotations
@@ -132,7 +132,10 @@ FORMS = (
 
 
 def hidden(number: int) -> Callable[[Tensor], Tensor]:
-    """A function of points x (n, 3) called f, as all of them are: the number gives one of `FORMS`, and its a, b and c."""
+    """A function of points x (n, 3), called f as all of them are: one of `FORMS`, with its own a, b and c.
+
+    The same number gives the same function; number % len(FORMS) is the place of its form.
+    """
     form = FORMS[number % len(FORMS)]
     random = torch.Generator().manual_seed(number)
     a, b, c = (torch.rand(3, generator=random, dtype=torch.float64) + 0.5).tolist()
