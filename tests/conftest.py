@@ -54,6 +54,22 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: (item.get_closest_marker("slow") is None, group_of(item.nodeid) == item.nodeid))
 
 
+@pytest.fixture(scope="session")
+def pyg_nn():
+    """PyTorch Geometric's layers. It takes seconds to load, as much as torch."""
+    import torch_geometric.nn
+
+    return torch_geometric.nn
+
+
+@pytest.fixture(scope="session")
+def o3():
+    """e3nn's rotations and irreps. It takes a second or two to load."""
+    from e3nn import o3
+
+    return o3
+
+
 LEVELS = {}  # of the grader: level -> what was proved, or why nothing was
 
 
