@@ -28,6 +28,7 @@ NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_
 ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")  # copies that Jupyter and the course keep, and hidden files
 OWN = re.compile(r"\.(csv|(sqlite3?|db)(-wal|-shm|-journal)?)$", re.IGNORECASE)  # tables and databases
 REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
+FEEDBACK = b"feedback of course grade"  # the comment of a zip that the grader wrote
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,12 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
     """Every entry with the students whose it is, the folders of students among them."""
     base = _class_folder(entries)
     inside = _below_folder(entries, base)
-    people = next((_gradescope(entry.read(), tell) for entry in inside if entry.name == METADATA), None)
-    if people is not None:
+    metadata = next((entry for entry in inside if entry.name == METADATA), None)
+    if metadata:
+        people = _gradescope(metadata.read())
+        nobodys = {folder for folder, (owners, _) in people.items() if not owners} | (_folders(inside) - people.keys())
+        for folder in sorted(nobodys):
+            tell(f"{folder} has no submitters in {METADATA}; it is left out.")
         for entry in [*map(Entry, people), *inside]:
             if entry.top in people:
                 owners, at = people[entry.top]
@@ -160,33 +165,29 @@ def _of_several(files: set[str]) -> bool:
     return not copies and not of_course
 
 
-def _gradescope(content: bytes, tell: Callable[[str], object]) -> dict[str, tuple[list[str], str]]:
+def _gradescope(content: bytes) -> dict[str, tuple[list[str], str]]:
     """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else name."""
     people: dict[str, tuple[list[str], str]] = {}
     try:
-        for folder, entry in yaml.safe_load(content).items():
-            submitters = (entry or {}).get(":submitters")
-            if not submitters:
-                tell(f"{METADATA}: {folder} has no submitters and is left out.")
-                continue
-            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at"))
+        for folder, entry in yaml.load(content, yaml.BaseLoader).items():  # all values are text: 0077 is no octal number
+            entry = entry or {}
+            submitters = entry.get(":submitters") or []
+            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at", ""))
     except Exception as problem:  # noqa: BLE001  a file of another form
         raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
     return people
 
 
-def _iso(value: object) -> str:
-    """A time with its zone; "" where there is none. Without a zone it is UTC, as Gradescope writes it."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
+def _iso(text: str) -> str:
+    """A time in UTC, which it also is where no zone is named; "" where there is none."""
+    if not text:
         return ""
-    return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).isoformat()
+    at = datetime.fromisoformat(text.replace(" Z", "Z"))
+    return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).astimezone(timezone.utc).isoformat()
 
 
-def _identity(person: dict, folder: str) -> str:
-    values = [person.get(key) for key in (":sid", ":email", ":name")]
-    known = [str(value) for value in values if value and isinstance(value, str | int)]
+def _identity(person: dict[str, str], folder: str) -> str:
+    known = [person[key] for key in (":sid", ":email", ":name") if person.get(key)]
     return names.student(known[0] if known else folder)
 
 
@@ -265,8 +266,19 @@ def _in_folder(folder: Path, root: Path, leave_out: Collection[Path]) -> Iterato
         elif path.is_dir():
             yield Entry(name)
             yield from _in_folder(path, root, leave_out)
-        elif path.is_file():
+        elif path.is_file() and not _is_feedback(path):
             yield _file(name, path)
+
+
+def _is_feedback(path: Path) -> bool:
+    """Whether the grader wrote this zip."""
+    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment == FEEDBACK
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _file(name: str, path: Path) -> Entry:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from . import files, names, pages, tables
-from .inbox import CANVAS
+from .inbox import CANVAS, FEEDBACK
 from .late import Policy
 from .roster import Person, Roster
 from .scoring import Score, scores_of
@@ -94,6 +94,7 @@ def feedback_zip(scores: Scores, path: Path, plan: Plan = Plan()) -> int:
             from_canvas[row.student] = f"{PurePosixPath(top).stem}.html"
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = FEEDBACK
         contents = feedback_pages(rows, every, plan)
         for student, page in contents.items():
             archive.writestr(from_canvas.get(student, f"{names.file_name(student)}.html"), page)
