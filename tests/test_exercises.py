@@ -508,6 +508,17 @@ def test_turned_copies_are_judged_by_what_they_are_and_not_by_the_order_of_draws
         assert verdict(find("augment"), frames.augment, seed).state == "right"
 
 
+def test_rotations_that_depend_on_each_other_are_caught():
+    def there_and_back(count, generator):
+        R = symmetry.random_rotation((count + 1) // 2, generator)
+        return torch.stack([R, R.mT], dim=1).flatten(0, 1)[:count]
+
+    v = verdict(find("random_rotation"), there_and_back)
+    assert v.state == "wrong" and "a rotation depends on the one before it" in repr(v)
+    for seed in range(20):
+        assert verdict(find("random_rotation"), symmetry.random_rotation, seed).state == "right"
+
+
 def test_turns_that_repeat_between_clouds_are_caught():
     def pairs(x, y, kind, generator, batch):
         c = frames.centroid(x, batch)
