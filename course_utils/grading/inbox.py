@@ -1,5 +1,6 @@
-"""Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas and Gradescope
-export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can lead nowhere.
+"""Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas
+and Gradescope export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can
+lead nowhere.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
 MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
 ZIPS = 20  # in a zip
 PEEK = 1 << 16  # bytes of a file that show whether it is a notebook
-NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_store)$)")  # what systems leave behind
-ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")  # copies that Jupyter and the course keep, and hidden files
+# What systems leave behind, and copies that Jupyter and the course keep, among other hidden files.
+NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_store)$)")
+ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")
 OWN = re.compile(r"\.(csv|(sqlite3?|db)(-wal|-shm|-journal)?)$", re.IGNORECASE)  # tables and databases
 REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
 FEEDBACK = b"feedback of course grade"  # the comment of a zip that the grader wrote
@@ -33,9 +35,11 @@ FEEDBACK = b"feedback of course grade"  # the comment of a zip that the grader w
 
 @dataclass(frozen=True)
 class File:
-    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none.
+    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there
+    are none.
 
-    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether Canvas does.
+    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether
+    Canvas does.
     """
 
     student: str
@@ -61,17 +65,23 @@ class Entry:
         return self.name.split("/")[0]
 
 
-def submissions(source: Path, student: str = "", leave_out: Collection[Path] = (),
-                tell: Callable[[str], object] = lambda sentence: None) -> list[File]:
+def submissions(
+    source: Path,
+    student: str = "",
+    leave_out: Collection[Path] = (),
+    tell: Callable[[str], object] = lambda sentence: None,
+) -> list[File]:
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
-    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is theirs, or by
-    the file. A student whose folder or zip holds no notebook is listed with a file that says so. With ``student``, all
-    files are that student's, however they are named. Files in ``leave_out`` are the grader's own. ``tell`` is called with a
-    sentence about everything else that is left out.
+    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is
+    theirs, or by the file. A student whose folder or zip holds no notebook is listed with a file that says
+    so. With ``student``, all files are that student's, however they are named. Files in ``leave_out`` are
+    the grader's own. ``tell`` is called with a sentence about everything else that is left out.
     """
     if not source.exists():
-        raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
+        raise ValueError(
+            f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them."
+        )
     entries = list(_entries(source, {path.resolve() for path in leave_out}))
     owned = [([student], entry) for entry in [Entry(""), *entries]] if student else _owned(entries, tell)
     by_student: dict[str, list[Entry]] = {}
@@ -79,11 +89,14 @@ def submissions(source: Path, student: str = "", leave_out: Collection[Path] = (
         for owner in owners:
             by_student.setdefault(owner, []).append(entry)
     if not by_student:
-        raise ValueError(f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them.")
+        raise ValueError(
+            f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them."
+        )
     return [file for owner, handed_in in sorted(by_student.items()) for file in _to_grade(owner, handed_in)]
 
 
-# Whose is what -------------------------------------------------------------------------------------------------------
+# Whose is what --------------------------------------------------------------------------------------------
+
 
 def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tuple[list[str], Entry]]:
     """Every entry with the students whose it is, the folders of students among them."""
@@ -92,8 +105,8 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
     metadata = next((entry for entry in inside if entry.name == METADATA), None)
     if metadata:
         people = _gradescope(metadata.read())
-        nobodys = {folder for folder, (owners, _) in people.items() if not owners} | (_folders(inside) - people.keys())
-        for folder in sorted(nobodys):
+        nobodys = {folder for folder, (owners, _) in people.items() if not owners}
+        for folder in sorted(nobodys | (_folders(inside) - people.keys())):
             tell(f"{folder} has no submitters in {METADATA}; it is left out.")
         for entry in [*map(Entry, people), *inside]:
             if entry.top in people:
@@ -106,7 +119,8 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
         if NOBODYS.search(entry.top) or ASIDE.search(entry.top):
             continue
         if canvas:
-            yield [names.student(f"{canvas['name']}_{canvas['id']}")], replace(entry, late=bool(canvas["late"]))
+            owner = names.student(f"{canvas['name']}_{canvas['id']}")
+            yield [owner], replace(entry, late=bool(canvas["late"]))
         elif entry.top in folders:
             yield [names.student(entry.top)], entry
         elif OWN.search(entry.name) or folders and not _may_hold_one(entry):
@@ -117,9 +131,11 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
 
 def _below_folder(entries: list[Entry], base: str) -> list[Entry]:
     """What is in a folder, by its path from there, without reports of the grader's."""
-    inside = [replace(entry, name=entry.name.removeprefix(base)) for entry in entries if entry.name.startswith(base)]
+    below = [entry for entry in entries if entry.name.startswith(base)]
+    inside = [replace(entry, name=entry.name.removeprefix(base)) for entry in below]
     files = {entry.name for entry in inside}
-    reports = {top for top in {entry.top for entry in inside} if {f"{top}/{name}" for name in REPORT} <= files}
+    tops = {entry.top for entry in inside}
+    reports = {top for top in tops if {f"{top}/{name}" for name in REPORT} <= files}
     return [entry for entry in inside if entry.name and entry.top not in reports]
 
 
@@ -136,8 +152,8 @@ def _may_hold_one(entry: Entry) -> bool:
 def _class_folder(entries: list[Entry]) -> str:
     """The folder, with a slash, that holds what the class handed in; "" if it is the outermost one.
 
-    A class may be wrapped in folders of its own. It is where there are several students: folders with notebooks, or
-    notebooks that are not one student's copies or one student's set.
+    A class may be wrapped in folders of its own. It is where there are several students: folders with
+    notebooks, or notebooks that are not one student's copies or one student's set.
     """
     base = ""
     while True:
@@ -166,15 +182,20 @@ def _of_several(files: set[str]) -> bool:
 
 
 def _gradescope(content: bytes) -> dict[str, tuple[list[str], str]]:
-    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else name."""
+    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else
+    name."""
     people: dict[str, tuple[list[str], str]] = {}
     try:
-        for folder, entry in yaml.load(content, yaml.BaseLoader).items():  # all values are text: 0077 is no octal number
+        table = yaml.load(content, yaml.BaseLoader)  # all values are text: 0077 is not an octal number
+        for folder, entry in table.items():
             entry = entry or {}
             submitters = entry.get(":submitters") or []
-            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at", ""))
+            owners = [_identity(person, folder) for person in submitters]
+            people[folder] = owners, _iso(entry.get(":created_at", ""))
     except Exception as problem:  # noqa: BLE001  a file of another form
-        raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
+        raise ValueError(
+            f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem})."
+        ) from None
     return people
 
 
@@ -191,7 +212,8 @@ def _identity(person: dict[str, str], folder: str) -> str:
     return names.student(known[0] if known else folder)
 
 
-# What a student handed in --------------------------------------------------------------------------------------------
+# What a student handed in ---------------------------------------------------------------------------------
+
 
 def _to_grade(student: str, entries: list[Entry]) -> list[File]:
     """A student's notebooks under names that differ, or one file that says why there are none."""
@@ -202,7 +224,9 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
     if not counted:
         others = [file.name for file in files]
         but = f", but {', '.join(others[:5])}" if others else ""
-        reason = f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
+        reason = (
+            f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
+        )
         return [File(student, others[0] if others else "nothing", _raising(reason))]
     if len(counted) > MOST:
         reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
@@ -212,7 +236,8 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where another file of the student has it already: a zip may hold two of one name."""
+    """The name, with a number behind it where another file of the student has it already: a zip may hold
+    two of one name."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name} ({number})", number + 1
@@ -235,17 +260,20 @@ def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
         zips = [file for file in inside if file.name.lower().endswith(".zip")][:ZIPS]
         others = [file for file in inside if file not in zips and file.read]
         others.sort(key=lambda file: not file.is_notebook)
-        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in zips + others[:10 * MOST]]
+        few = zips + others[: 10 * MOST]
+        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in few]
         yield from _unpacked(packed, deep - 1)
 
 
 def _raising(reason: str) -> Callable[[], bytes]:
     def content():
         raise ValueError(reason)
+
     return content
 
 
-# Folders and zips ----------------------------------------------------------------------------------------------------
+# Folders and zips -----------------------------------------------------------------------------------------
+
 
 def _entries(source: Path, leave_out: Collection[Path]) -> Iterable[Entry]:
     if source.is_dir():
@@ -260,7 +288,7 @@ def _in_folder(folder: Path, root: Path, leave_out: Collection[Path]) -> Iterato
     for path in sorted(folder.iterdir()):
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
-            yield Entry(name, _raising("it is a link, and links are not followed"), is_notebook=True)
+            yield Entry(name, _raising("it is a link, and links are not followed"), _named_like_one(name))
         elif leave_out and path.resolve() in leave_out:
             continue
         elif path.is_dir():
@@ -285,14 +313,16 @@ def _file(name: str, path: Path) -> Entry:
     def read(most: int) -> bytes:
         with open(path, "rb") as file:
             return file.read(most)
+
     return Entry(name, lambda: _whole(read), _is_notebook(name, read))
 
 
 def _in_zip(name: str, content: Callable[[], bytes], most: int | None = None) -> list[Entry]:
-    """What is in a zip; nothing is unpacked before it is asked for, and no more than a notebook may have. What a student
-    packed is not kept meanwhile: zips in a zip take little room, and much memory. Of files whose names leave it open
-    whether they are notebooks, only the first ``most`` are looked at.
+    """What is in a zip; nothing is unpacked before it is asked for, and no more than a notebook may have.
+    What a student packed is not kept meanwhile: zips in a zip take little room, and much memory. Of files
+    whose names leave it open whether they are notebooks, only the first ``most`` are looked at.
     """
+
     def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
         try:
             with archive.open(member) as file:
@@ -313,8 +343,10 @@ def _in_zip(name: str, content: Callable[[], bytes], most: int | None = None) ->
                     entries.append(Entry(path))
                     continue
                 looked_at += _name_leaves_it_open(path)
-                few = most is None or looked_at <= most
-                is_notebook = _is_notebook(path, functools.partial(read, archive, member)) if few else _named_like_one(path)
+                if most is None or looked_at <= most:
+                    is_notebook = _is_notebook(path, functools.partial(read, archive, member))
+                else:
+                    is_notebook = _named_like_one(path)
                 whole = functools.partial(_whole, functools.partial(read_again, member))
                 entries.append(Entry(path, whole, is_notebook))
     except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
@@ -335,10 +367,12 @@ def _named_like_one(name: str) -> bool:
 
 
 def _name_leaves_it_open(name: str) -> bool:
-    """Whether a file's name does not tell if it is a notebook: none after a dot, .json, "hw.ipynb.txt", "hw.ipynb (1)"."""
+    """Whether a file's name does not tell if it is a notebook: none after a dot, .json, "hw.ipynb.txt",
+    "hw.ipynb (1)"."""
     suffix = PurePosixPath(name).suffix.lower()
-    plausible = suffix in ("", ".json", ".txt", ".nb") or ".ipynb" in name.lower()
-    return plausible and not _named_like_one(name) and not NOBODYS.search(name) and not name.lower().endswith(".zip")
+    if suffix in (".ipynb", ".zip") or NOBODYS.search(name):
+        return False
+    return suffix in ("", ".json", ".txt", ".nb") or ".ipynb" in name.lower()
 
 
 def _is_notebook(name: str, read: Callable[[int], bytes]) -> bool:
@@ -349,4 +383,5 @@ def _is_notebook(name: str, read: Callable[[int], bytes]) -> bool:
         start = read(PEEK)
     except (ValueError, OSError):
         return False
-    return start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and (b'"cells"' in start or b'"nbformat"' in start)
+    is_json = start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{")
+    return is_json and (b'"cells"' in start or b'"nbformat"' in start)

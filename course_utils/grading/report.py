@@ -1,4 +1,5 @@
-"""Everything that comes out, in one folder: tables, a page of feedback for each student, and one for the class."""
+"""Everything that comes out, in one folder: tables, a page of feedback for each student, and one for the
+class."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from .store import Row, Scores
 class Plan:
     """What a report is about.
 
-    ``canvas``: the name of the column that Canvas has for this assignment. ``notebook``: the only one that counts.
-    ``students``: whose pages are written; without them, everybody's. The tables and the class's page always cover all.
+    ``canvas``: the name of the column that Canvas has for this assignment. ``notebook``: the only one that
+    counts. ``students``: whose pages are written; without them, everybody's. The tables and the class's
+    page always cover all.
     """
 
     canvas: str = ""
@@ -82,13 +84,17 @@ def feedback_pages(rows: list[Row], every: list[Score], plan: Plan) -> dict[str,
 
 
 def feedback_zip(scores: Scores, path: Path, plan: Plan = Plan()) -> int:
-    """One zip of all pages of feedback, each named like the file that Canvas exported, as Canvas takes them back.
+    """One zip of all pages of feedback, each named like the file that Canvas exported, as Canvas takes them
+    back.
 
     Returns how many there are. A student who did not come from Canvas has a page of the student's name.
     """
     rows, every = plan.read(scores)
     from_canvas: dict[str, str] = {}
-    for row in [*rows, *(score.row for score in every if score.row)]:  # the one that counts comes last and stays
+    for row in [
+        *rows,
+        *(score.row for score in every if score.row),
+    ]:  # the one that counts comes last and stays
         top = row.file.split("/")[0]
         if CANVAS.match(top):
             from_canvas[row.student] = f"{PurePosixPath(top).stem}.html"
@@ -109,12 +115,15 @@ def _results(rows: list[Row], every: list[Score], plan: Plan) -> dict[str, str]:
     for row in rows:
         score = counting.get(id(row)) or Score(row.student, row.graded.notebook, row)
         if plan.wants(row.student) and not score.not_graded:
-            result[results_name(row, id(row) in counting)] = json.dumps(tables.results([row], [score]), indent=1)
+            result[results_name(row, id(row) in counting)] = json.dumps(
+                tables.results([row], [score]), indent=1
+            )
     return result
 
 
 def results_name(row: Row, counts: bool) -> str:
-    """The file of a submission's results: the student and the notebook, and the submission where it does not count."""
+    """The file of a submission's results: the student and the notebook, and the submission where it does
+    not count."""
     if not row.graded.notebook or not counts:
         return f"{names.file_name(f'{row.student} {row.file}')}.json"
     return f"{names.file_name(row.student)}-{row.graded.notebook}.json"

@@ -1,4 +1,5 @@
-"""The class as its learning platform lists it: who handed in nothing, and everybody's name as it is written there."""
+"""The class as its learning platform lists it: who handed in nothing, and everybody's name as it is written
+there."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ NOT_PEOPLE = ("points possible", "student, test")  # lines of Canvas' own
 
 @dataclass(frozen=True)
 class Person:
-    """One line of the roster: the name, and all that a submission could be named by. ``canvas`` are Canvas' columns."""
+    """One line of the roster: the name, and all that a submission could be named by. ``canvas`` are Canvas'
+    columns."""
 
     name: str
     keys: frozenset[str]
@@ -31,7 +33,8 @@ class Person:
 
 @dataclass(frozen=True)
 class Roster:
-    """A class. Students of the grader are found by number, login, e-mail or name, where only one person has it."""
+    """A class. Students of the grader are found by number, login, e-mail or name, where only one person has
+    it."""
 
     people: tuple[Person, ...] = ()
 
@@ -45,7 +48,8 @@ class Roster:
         return None
 
     def student(self, text: str, known: Iterable[str]) -> str | None:
-        """The one student of the grader's who is meant by a name as in scores.csv, or as on the roster; or None."""
+        """The one student of the grader's who is meant by a name as in scores.csv, or as on the roster; or
+        None."""
         known = set(known)
         found = names.matched(text, known)
         person = self.person(text)
@@ -56,7 +60,9 @@ class Roster:
     def renamed(self, by_hand: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
         """Marks under the names that the grader knows; a name that it does not know stays as it is."""
         known = set(known)
-        return [replace(mark, student=self.student(mark.student, known) or mark.student) for mark in by_hand]
+        return [
+            replace(mark, student=self.student(mark.student, known) or mark.student) for mark in by_hand
+        ]
 
     def missing(self, students: Iterable[str]) -> list[Person]:
         """Those of whom nothing came."""
@@ -79,14 +85,19 @@ def read(path: Path) -> Roster:
     """
     people = []
     for _, line in marks.table(path, []):
-        cells = {(column or "").strip().lower(): names.student(value or "") for column, value in line.items()
-                 if isinstance(value, str)}
+        cells = {
+            (column or "").strip().lower(): names.student(value or "")
+            for column, value in line.items()
+            if isinstance(value, str)
+        }
         person = _person(cells)
         if person:
             people.append(person)
     if not people:
-        raise ValueError(f"{path} lists nobody. Its first line should name a column student, ID, SID or Email, as in the "
-                         "exports of Canvas, Gradescope and Moodle.")
+        raise ValueError(
+            f"{path} lists nobody. Its first line should name a column student, ID, SID or Email, as in "
+            "the exports of Canvas, Gradescope and Moodle."
+        )
     return Roster(tuple(people))
 
 
@@ -103,8 +114,12 @@ def _person(cells: dict[str, str]) -> Person | None:
     spelled = [name, f"{first} {last}", f"{last}, {first}", re.sub(r"[\W_]+", "", f"{last}{first}")]
     local_parts = [login.partition("@")[0] for login in logins]
     keys = {_key(text) for text in (*spelled, *numbers, *logins, *local_parts)} - {"", ","}
-    canvas = (cells.get("id", ""), cells.get("sis user id") or cells.get("sid", ""), logins[0] if logins else "",
-              cells.get("section", ""))
+    canvas = (
+        cells.get("id", ""),
+        cells.get("sis user id") or cells.get("sid", ""),
+        logins[0] if logins else "",
+        cells.get("section", ""),
+    )
     return Person(name or (numbers + logins)[0], frozenset(keys), (name, *canvas))
 
 
