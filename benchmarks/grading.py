@@ -1,10 +1,11 @@
 """A class of 700 graded, beside nbgrader on ten perfect submissions, in one run.
 
-    python benchmarks/grading.py [--submissions 700] [--nbgrader 10]
+    python benchmarks/grading.py [--notebook 01_graph_tasks ...] [--submissions 700] [--nbgrader 10]
 
-The submissions are those of notebook 1 in tests/submissions.py, each a file of its own content, one in twenty of them
-hostile. Printed are the seconds in all, with the pages of feedback, those that a submission took (median, fastest, slowest),
-and the memory of the grader and all that it started. Needs the extra `test`.
+The submissions of a notebook are perfect, blank, half done, or answer an exercise with a declared misconception or another
+right answer; those of notebook 1 are messy, too. Each is a file of its own content, and one in twenty means harm. Printed are
+the seconds in all, with the pages of feedback, those that a submission took (median, fastest, slowest), and the memory of the
+grader and all that it started. Needs the extra `test`.
 """
 
 import argparse
@@ -29,20 +30,27 @@ import submissions  # noqa: E402
 from course_utils.grading import store  # noqa: E402
 
 
-def write_class(folder: Path, number: int) -> None:
-    """So many notebooks, none the same as another."""
+COURSE = [sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())"]
+
+
+def marked(content: bytes, number: int) -> bytes:
+    """A notebook with a cell of its own, so that it is the same as no other."""
+    notebook = json.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    for sheet in notebook.get("worksheets", [notebook]):
+        sheet["cells"].append({"cell_type": "markdown", "metadata": {}, "source": f"Handed in by number {number}."})
+    return json.dumps(notebook).encode()
+
+
+def write_class(folder: Path, number: int, name: str) -> None:
+    """So many submissions of a notebook, none the same as another."""
     folder.mkdir()
-    theirs = [one for one in [*submissions.good(), *submissions.messy()] if one.notebook == submissions.ONE and one.name != "long_output"
-              and one.state == "graded" and one.suffix == ".ipynb"]
-    hostile = itertools.cycle(one for one in submissions.hostile(folder) if one.suffix == ".ipynb")
-    rest = itertools.cycle(theirs)
+    usual = [one.content for one in [*submissions.good(), *submissions.messy()] if one.notebook == name and one.suffix == ".ipynb"
+             and one.name != "long_output" and one.state in ("graded", "blank")]
+    usual = itertools.cycle([*usual, *submissions.right_answers(name)])
+    harmful = itertools.cycle([content for _, content in submissions.harmful(name)])
     for i in range(number):
-        one = next(hostile if i % 20 == 19 else rest)
-        content = one.content.removeprefix(b"\xef\xbb\xbf")
-        notebook = json.loads(content)
-        for sheet in notebook.get("worksheets", [notebook]):
-            sheet["cells"].append({"cell_type": "markdown", "metadata": {}, "source": f"Handed in by number {i}."})
-        (folder / f"student{i:04}.ipynb").write_text(json.dumps(notebook))
+        content = next(harmful if i % 20 == 19 else usual)
+        (folder / f"student{i:04}.ipynb").write_bytes(marked(content, i))
 
 
 def watched(process: subprocess.Popen) -> float:
@@ -68,12 +76,12 @@ def watched(process: subprocess.Popen) -> float:
     return most / 1e6
 
 
-def grade(folder: Path, number: int) -> float:
-    """The median milliseconds of a submission."""
-    write_class(folder / "in", number)
+def grade(folder: Path, number: int, name: str) -> float:
+    """The milliseconds that a submission takes: the whole run over the number."""
+    folder.mkdir()
+    write_class(folder / "in", number, name)
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())", "grade",
-                                folder / "in", "--scores", folder / "scores.sqlite", "--out", folder / "report"],
+    process = subprocess.Popen([*COURSE, "grade", folder / "in", "--scores", folder / "scores.sqlite", "--out", folder / "report"],
                                stdout=subprocess.PIPE, text=True)
     memory = watched(process)
     total = time.perf_counter() - start
@@ -81,28 +89,29 @@ def grade(folder: Path, number: int) -> float:
     scores = store.Scores(folder / "scores.sqlite")
     spent = [1e3 * row.graded.seconds for row in scores.rows()]
     pages = len(list((folder / "report" / "students").iterdir()))
-    print(f"{number} submissions, {pages} pages of feedback, {os.cpu_count()} cores: {total:.0f} s in all; a submission "
+    print(f"{name}: {number} submissions, {pages} pages of feedback, {os.cpu_count()} cores: {total:.0f} s in all; a submission "
           f"{statistics.median(spent):.0f} ms ({min(spent):.0f} to {max(spent):.0f}); {memory:,.0f} MB at most")
     return 1e3 * total / number
 
 
-def nbgrader(folder: Path, number: int) -> float:
+def nbgrader(folder: Path, number: int, name: str) -> float:
     """The milliseconds of a submission, of that many perfect ones, one after the other as nbgrader takes them."""
+    folder.mkdir()
     (folder / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'gnn'\n"
                                                "c.ExecutePreprocessor.timeout = 300\n")
     (folder / "source" / "hw").mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / f"{submissions.ONE}.ipynb", folder / "source" / "hw")
+    shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", folder / "source" / "hw")
     for i in range(number):
         (folder / "submitted" / f"student{i}" / "hw").mkdir(parents=True)
-        (folder / "submitted" / f"student{i}" / "hw" / f"{submissions.ONE}.ipynb").write_bytes(
-            submissions.as_bytes(submissions.filled()))
+        (folder / "submitted" / f"student{i}" / "hw" / f"{name}.ipynb").write_bytes(
+            submissions.as_bytes(submissions.filled(name)))
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = [sys.executable, "-m", "nbgrader"]
     subprocess.run([*command, "generate_assignment", "hw"], cwd=folder, env=env, check=True, capture_output=True)
     start = time.perf_counter()
     subprocess.run([*command, "autograde", "hw"], cwd=folder, env=env, check=True, capture_output=True)
     each = 1e3 * (time.perf_counter() - start) / number
-    print(f"nbgrader, {number} perfect submissions: {each:,.0f} ms a submission")
+    print(f"{name}: nbgrader, {number} perfect submissions: {each:,.0f} ms a submission")
     return each
 
 
@@ -110,13 +119,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=700)
     parser.add_argument("--nbgrader", type=int, default=10)
+    parser.add_argument("--notebook", nargs="*", choices=submissions.NAMES, default=[submissions.ONE])
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "nbgrader").mkdir()
-        theirs = nbgrader(Path(folder) / "nbgrader", options.nbgrader)
-        (Path(folder) / "ours").mkdir()
-        ours = grade(Path(folder) / "ours", options.submissions)
-    print(f"nbgrader takes {theirs / ours:.0f} times as long: {theirs:,.0f} ms for {ours:.0f} ms, both the whole run over the number")
+    for name in options.notebook:
+        with tempfile.TemporaryDirectory() as folder:
+            theirs = nbgrader(Path(folder, "nbgrader"), options.nbgrader, name)
+            ours = grade(Path(folder, "ours"), options.submissions, name)
+        print(f"{name}: nbgrader takes {theirs / ours:.0f} times as long: {theirs:,.0f} ms for {ours:.0f} ms, both the whole run "
+              "over the number")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The command ``course``. Exit codes: 0 done, 1 differences or a refusal, 2 a malformed notebook or a wrong command."""
+"""The command ``course``. Exit codes: 0 done, 1 differences or a refusal, 2 a malformed notebook or a wrong command, 130
+interrupted."""
 
 from __future__ import annotations
 
@@ -20,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as problem:
         print(f"{problem}. No file is half written: put this right and run the command again.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was done is kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def positive(text: str) -> int:

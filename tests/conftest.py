@@ -17,6 +17,59 @@ def seeded():
     torch.manual_seed(0)
 
 
+# Tests that share what takes long to start: all of a file, or those of a file whose parameters are the same.
+SHARED_BY_FILE = {"tests/test_browser.py"}
+SHARED_BY_PARAMETERS = {"tests/test_notebooks.py"}
+
+
+def group_of(nodeid: str) -> str:
+    """What the tests of one group have in common; pytest-xdist gives a group to one process."""
+    file, _, test = nodeid.partition("::")
+    if file in SHARED_BY_FILE:
+        return file
+    if file in SHARED_BY_PARAMETERS and "[" in test:
+        return file + test[test.index("["):]
+    return nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Under ``-n``: each process takes the next group when it is done with one. Other values of ``--dist`` stay as they are."""
+    if config.getoption("dist") != "load":
+        return None
+
+    from xdist.scheduler import LoadScopeScheduling
+
+    class InOrder(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return InOrder(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Under ``-n``, slow tests come first, so that in the end no process works on one while the others wait."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (item.get_closest_marker("slow") is None, group_of(item.nodeid) == item.nodeid))
+
+
+@pytest.fixture(scope="session")
+def pyg_nn():
+    """PyTorch Geometric's layers. It takes seconds to load, as much as torch."""
+    import torch_geometric.nn
+
+    return torch_geometric.nn
+
+
+@pytest.fixture(scope="session")
+def o3():
+    """e3nn's rotations and irreps. It takes a second or two to load."""
+    from e3nn import o3
+
+    return o3
+
+
 LEVELS = {}  # of the grader: level -> what was proved, or why nothing was
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils import exercises
-from course_utils.exercises.source import takes_the_library
 from course_utils.grading import submission
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +69,12 @@ def filled(name=ONE, answers=None, *, first="", before=None, after=()):
     return notebook
 
 
+def notebook_with(cells):
+    """The filled notebook 1, and these cells behind it."""
+    notebook = filled()
+    return notebook | {"cells": [*notebook["cells"], *cells]}
+
+
 def code(text):
     return {"cell_type": "code", "id": "x", "metadata": {}, "source": textwrap.dedent(text), "outputs": [], "execution_count": None}
 
@@ -78,25 +83,32 @@ def as_bytes(notebook):
     return json.dumps(notebook).encode()
 
 
-def wrong_as(exercise, misconception):
-    """A misconception's code under the exercise's name, and the misconception; of a class, the master's with its methods."""
-    if exercise.asks_for == "class":
-        master = solutions(exercise.notebook)[exercise.name].split("\n")
-        forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
-        own = misconception.wrong.__mro__[misconception.wrong.__mro__.index(exercise.reference) - 1::-1]  # those below it, the last one last
-        methods = {key: part for base in own for key, part in vars(base).items() if inspect.isfunction(part)}
-        wrong = "\n".join(textwrap.indent(textwrap.dedent(inspect.getsource(part)), "    ") for part in methods.values())
-        return "\n".join([*master[:forward.lineno - 1], wrong, *master[forward.end_lineno:]]), misconception
-    lines = textwrap.dedent(inspect.getsource(misconception.wrong)).split("\n")
-    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-    return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]]), misconception
+def written_as(exercise, function):
+    """The code of a declared function under the exercise's name; of a class, the master's cell with its methods."""
+    if exercise.asks_for == "function":
+        lines = textwrap.dedent(inspect.getsource(function)).split("\n")
+        start = next(i for i, line in enumerate(lines) if line.startswith("def "))
+        return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]])
+    master = solutions(exercise.notebook)[exercise.name].split("\n")
+    forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
+    bases = function.__mro__[:function.__mro__.index(exercise.reference)]
+    methods = {}
+    for base in reversed(bases):
+        methods |= {name: part for name, part in vars(base).items() if inspect.isfunction(part)}
+    sources = [textwrap.dedent(inspect.getsource(part)) for part in methods.values()]
+    written = textwrap.indent("\n".join(sources), "    ")
+    return "\n".join([*master[:forward.lineno - 1], written, *master[forward.end_lineno:]])
 
 
-def stands_alone(text, exercise):
-    """Whether it needs nothing of the module that it comes from, and does not take the library's answer for a part."""
-    statements = submission.parse(text, "a misconception")
-    return not (set().union(*(s.needs for s in statements)) - {*submission.imports(), *dir(builtins)}
-                or any(takes_the_library(s.tree, exercise.reference) for s in statements))
+def alone(exercise, functions):
+    """What declared functions are written as, of those that need nothing of the module that they come from, and that do not
+    take the library's answer for a part."""
+    known = {*submission.imports(), *dir(builtins)}
+    for function in functions:
+        text = written_as(exercise, function)
+        needs = set().union(*(statement.needs for statement in submission.parse(text, 1)))
+        if needs <= known and f".{exercise.name}(" not in text:
+            yield text
 
 
 def degrees(body, before=""):
@@ -106,6 +118,9 @@ def degrees(body, before=""):
 
 RIGHT = "torch.bincount(edge_index[1], minlength=num_nodes)"
 WRONG = "torch.zeros(num_nodes, dtype=torch.int64)"
+
+
+SCRATCH = "degrees = degrees(torch.tensor([[0, 1], [1, 2]]), 3)\n"
 
 
 def attempt(lines, before=""):
@@ -149,10 +164,12 @@ def good():
         yield Made(f"perfect_{name}", as_bytes(load(name, "solutions")), "the master itself", notebook=name)
         yield Made(f"blank_{name}", as_bytes(load(name)), "nothing was written", tuple(solutions(name)), "blank", notebook=name)
         for exercise in exercises.of_notebook(name):
-            alone = ((text, m) for text, m in map(wrong_as, [exercise] * 99, exercise.misconceptions) if stands_alone(text, exercise))
-            for text, m in list(alone)[:1]:
-                yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
-                           f"the misconception {m.name!r}", (exercise.name,), says=m.says, notebook=name)
+            for misconception in exercise.misconceptions:
+                text = next(alone(exercise, [misconception.wrong]), None)
+                if text:
+                    yield Made(f"misconception_{exercise.name}", as_bytes(filled(name, {exercise.name: text})),
+                               f"the misconception {misconception.name!r}", (exercise.name,), says=misconception.says, notebook=name)
+                    break
     stubs = {"degrees": "def degrees(edge_index, num_nodes):\n    ...", "split_links": "def split_links(edge_index, fraction, generator):\n    ..."}
     yield Made("half", as_bytes(filled(answers=stubs)), "two exercises of four", ("degrees", "split_links"))
 
@@ -202,7 +219,35 @@ def messy():
     yield one("exits_beside", "exit() in a cell", first="exit()\nraise SystemExit")
     yield one("exits_before", "what an answer needs ends Python", degrees(f"return {RIGHT} + table", "import os\ntable = os._exit(3)"),
               state="died", says="exit code 3")
-    yield one("no_python", "a cell that is no Python", "def degrees(edge_index, num_nodes)\n    return 1", says="no valid Python: expected ':', in its line 1, `def degrees(edge_index, num_nodes)`")
+    yield one("no_python", "a cell that is no Python", "def degrees(edge_index, num_nodes)\n    return 1", says="not valid Python: expected ':', in its line 1, `def degrees(edge_index, num_nodes)`")
+    helper = "def A(index, size):\n    return torch.bincount(index, minlength=size)"
+    calls_helper = degrees("return A(edge_index[1], num_nodes)")
+    yield one("helper_rebound", "a given cell further down uses the helper's name", f"{helper}\n{calls_helper}", lost=())
+    yield one("constant_rebound", "a cell further down uses the constant's name", degrees(f"return {RIGHT} + shift", "shift = 0"), lost=(),
+              after=("shift = 5",))
+    yield one("helper_below", "the helper comes after the answer", calls_helper.replace("A(", "count("), lost=(),
+              after=(helper.replace("A(", "count("),))
+    yield one("scratch_in_the_cell", "tries the answer out under its own name", degrees(f"return {RIGHT}") + SCRATCH, lost=())
+    yield one("scratch_below", "tries the answer out under its own name, three times", lost=(), after=(SCRATCH, SCRATCH, "degrees = 3", "degrees += 1"))
+    yield one("loop_over_the_name", "a loop takes the answer's name", lost=(), after=("for degrees in range(3):\n    pass",))
+    yield one("deleted_name", "the answer is deleted below", lost=(), after=("del degrees",))
+    yield one("instance_under_the_name", "the result is a function, but not of the exercise", degrees(f"return {RIGHT}"), lost=("degrees",),
+              after=("degrees = lambda edge_index, num_nodes: 3",), says="the answer is a int")
+    yield one("wrapped", "the answer is wrapped below", lost=(), after=("import functools\ndegrees = functools.wraps(degrees)(degrees)",))
+    yield gvp("instance_of_the_class", "makes an instance under the class's name", FORWARD, lost=(), after=("GVP = GVP((2, 3), (4, 5))",))
+    yield one("calls_itself", "a recursion, and a scratch line in the same cell", degrees("""
+        if edge_index.shape[1] == 0:
+            return torch.zeros(num_nodes, dtype=torch.int64)
+        rest = degrees(edge_index[:, 1:], num_nodes)
+        rest[edge_index[1, 0]] += 1
+        return rest""") + SCRATCH, lost=())
+    yield one("annotations_from_the_future", "annotations that are never evaluated",
+              degrees(f"return {RIGHT}").replace("num_nodes):", "num_nodes: Number) -> Counts:"), lost=(),
+              first="from __future__ import annotations")
+    yield one("displays", "display() inside the function", degrees(f"display(edge_index)\nreturn {RIGHT}"), lost=())
+    yield one("magic_below_a_magic", "%%time above another magic command", "%%time\n%matplotlib inline\n" + degrees(f"return {RIGHT}"), lost=())
+    yield one("draws", "draws a figure", degrees(f"plt.figure()\nplt.plot([1, 2])\nplt.close('all')\nreturn {RIGHT}", "import matplotlib.pyplot as plt"),
+              lost=())
     yield one("lambda", "a lambda is a function too", f"degrees = lambda edge_index, num_nodes: {RIGHT}", lost=())
     yield one("helpers", "helper functions, and a table filled by a loop", degrees("return count(edge_index[1], num_nodes) * ones[0]", """
         def count(index, size):
@@ -405,8 +450,8 @@ def hostile(folder):
         os.chmod(".", 0)"""))
     yield Made("tells_what_was_hidden", as_bytes(filled(answers={
             "degrees": degrees(f"import builtins\nbuiltins.seen = getattr(builtins, 'seen', 0) + 1\nreturn {RIGHT}"),
-            "permute": "def permute(A, X, order):\n    import builtins\n    raise ValueError(f'{builtins.seen} calls')"})),
-        "one exercise's error tells of another's hidden inputs", ("permute",), says=f"{len(exercises.find('degrees').cases(0))} calls")
+            "permute": "def permute(A, X, order):\n    import builtins\n    raise ValueError(f'{getattr(builtins, \"seen\", 0)} calls')"})),
+        "one exercise's error tells of another's hidden inputs", ("permute",), says="0 calls")
     yield one("half_a_character", "an error that no file and no terminal takes", degrees("raise ValueError(chr(0xd800) + chr(27) + ']0;title')"),
               says="ValueError: \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}]0;title")
     yield one("argument_names", "no name for an argument", "def degrees(__debug__, num_nodes):\n    return 1", says="cannot assign to __debug__")
@@ -439,12 +484,67 @@ def hostile(folder):
     yield gvp("many_parameters", "2000 parameters more than were given", FORWARD, more_init="""
         for i in range(2000):
             self.register_parameter(f"x{i}" * 1000, torch.nn.Parameter(torch.zeros(1)))""", says="other parameters than the exercise has")
-    yield one("nested", "a thousand brackets", degrees(f"return {RIGHT} + {'(' * 1000}1{')' * 1000}"), says="no valid Python")
+    for name, folder in (("folder_named_as_another", "os.makedirs('a/b')\nos.makedirs('b.0')\nos.makedirs('0/0/0')"),
+                         ("folder_of_63_emoji", "os.makedirs('\\N{SNAKE}' * 63 + '/x')\nopen('\\N{SNAKE}' * 63 + '/x/y', 'w').close()"),
+                         ("folder_without_rights", "os.makedirs('a/b')\nos.chmod('a/b', 0)\nos.chmod('a', 0)")):
+        yield one(name, "leaves a folder that is hard to remove", degrees(f"import os\n{folder}\nreturn {WRONG}"))
+    yield one("kills_its_group", "a signal to all processes of its group, which are none but itself",
+              degrees(f"import os\nos.kill(0, 9)\nreturn {WRONG}"), state="graded or died")
+    yield one("lowers_its_groups_priority", "takes time from the grader", attempt("""
+        import os
+        os.setpriority(os.PRIO_PGRP, 0, 19)"""))
+    yield one("lowers_its_users_priority", "takes time from all that the grader's user runs", attempt("""
+        import os
+        os.setpriority(os.PRIO_USER, 0, 19)"""))
+    yield one("prints_a_number_of_digits", "an answer of 5000 digits", degrees("return 10 ** 5000"), says="more than 64 bits")
+    yield one("ends_with_a_code", "carries what was hidden out in its exit code", degrees(f"""
+        import os
+        builtins.seen = getattr(builtins, "seen", 0) + 1
+        if builtins.seen > {len(exercises.find("degrees").cases(0))}:
+            os._exit(int(edge_index.sum()) % 200 + 7)
+        return {RIGHT}""", "import builtins"), says="drawn for grading and not shown")
+    broken = code("def degrees(") | {"cell_type": "markdown"}
+    yield Made("many_text_cells", as_bytes(notebook_with([broken | {"source": f"def f{i}(\n" * 50} for i in range(15_000)])),
+               "9 MB of text cells with def", lost=())
+    yield Made("a_million_cells", b'{"cells": [' + b'{"cell_type":"code","source":"x"},' * 1_200_000 + b"{}]}", "1.2 million cells",
+               tuple(solutions(ONE)), "unreadable", notebook="")
+    yield Made("many_lists", b'{"cells": [' + b"[]," * 6_000_000 + b"{}]}", "18 MB of empty lists", tuple(solutions(ONE)), "unreadable", notebook="")
+    yield one("nested", "a thousand brackets", degrees(f"return {RIGHT} + {'(' * 1000}1{')' * 1000}"), says="not valid Python")
     yield Made("zip_slip", zipped({"../../../escaped.ipynb": as_bytes(filled())}), "a path that leads out of the zip", suffix=".zip")
     yield Made("zip_bomb", zipped({"bomb.ipynb": bytes(300 << 20)}), "300 MB in 300 kB", tuple(solutions(ONE)), "unreadable",
                says="larger than", notebook="", suffix=".zip")
     yield Made("broken_zip", zipped({"a.ipynb": as_bytes(filled())})[:-300], "half a zip", tuple(solutions(ONE)), "unreadable",
                says="no zip", notebook="", suffix=".zip")
+
+
+BODIES = {  # of a function that means harm, whatever it is asked for
+    "a loop that never ends": "while True:\n    pass",
+    "a year of sleep": "import time\ntime.sleep(3e7)",
+    "the end of Python": "import os\nos._exit(0)",
+    "all memory": "held = [torch.ones(250_000_000) for _ in range(99)]",
+    "a folder that is hard to remove": "import os\nos.makedirs('\\N{SNAKE}' * 63 + '/x')\nos.makedirs('a/b')\nos.makedirs('b.0')",
+    "a signal to its group": "import os\nos.kill(0, 9)",
+    "a crash": "import ctypes\nreturn ctypes.string_at(0)",
+    "a recursion without end": "def f():\n    return f()\nreturn f()",
+    "output without end": "while True:\n    print('x' * 10_000)",
+    "words into every open file": "import os\nfor fd in range(3, 20):\n    os.write(fd, b'x' * 1000)",
+}
+
+
+def harmful(name):
+    """Notebooks of which one answer means harm: the exercise's name, and the notebook's bytes."""
+    for exercise in exercises.of_notebook(name):
+        for body in BODIES.values() if exercise.asks_for == "function" else ():
+            cell = f"def {exercise.name}({', '.join(exercise.parameters)}):\n{textwrap.indent(body, '    ')}\n"
+            yield exercise.name, as_bytes(filled(name, {exercise.name: cell}))
+
+
+def right_answers(name):
+    """Notebooks with full points: the master, and one for each declared right answer that is written differently."""
+    yield as_bytes(load(name, "solutions"))
+    for exercise in exercises.of_notebook(name):
+        for text in alone(exercise, exercise.also_right):
+            yield as_bytes(filled(name, {exercise.name: text}))
 
 
 def zipped(files):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch_geometric.nn import GCNConv
 
 from course_utils import egnn, frames, graph_networks, gvp, message_passing, neighbors, symmetry
 from course_utils.graphs import degrees
@@ -57,6 +56,8 @@ def gcn_layer(h, edge_index, W, b):
        degree_before_the_loops=lambda h, e, W, b: kipf(h, e, W, b, d=lambda e, n: degrees(e, n) - 1),
        bias_for_each_neighbour=lambda h, e, W, b: kipf(h, e, W, 0) + b * (degrees(e, len(h))[:, None] + 1))
 def kipf_adds_u_to_its_neighbours_and_counts_in_degrees(layer):
+    from torch_geometric.nn import GCNConv  # takes seconds to load
+
     h, W, b = rand(5, 4), rand(3, 4), rand(3)
     theirs = GCNConv(4, 3).double()
     theirs.load_state_dict({"lin.weight": W, "bias": b})

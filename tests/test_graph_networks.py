@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networkx.generators.atlas import graph_atlas_g
 from test_graphs import directed
-from torch_geometric.nn import DirGNNConv, GATConv, GCNConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm as pyg_norm
 
 from course_utils import graph_networks, graphs, message_passing
 from course_utils.microscope import check_equivariance
@@ -21,9 +19,9 @@ def as_weights(edge_index, c):
 
 
 @given(directed())
-def test_gcn_norm_is_pytorch_geometrics(graph):
+def test_gcn_norm_is_pytorch_geometrics(pyg_nn, graph):
     edge_index, n = graph
-    ours, expected = graph_networks.gcn_norm(edge_index, n), pyg_norm(edge_index, num_nodes=n)
+    ours, expected = graph_networks.gcn_norm(edge_index, n), pyg_nn.conv.gcn_conv.gcn_norm(edge_index, num_nodes=n)
     assert as_weights(*ours) == pytest.approx(as_weights(*expected))
     assert ours[0].shape == expected[0].shape
 
@@ -33,9 +31,9 @@ def test_a_self_loop_that_is_there_is_not_doubled():
     assert as_weights(edge_index, c) == pytest.approx({(0, 1): 2 ** -0.5, (0, 0): 1.0, (1, 1): 0.5})
 
 
-def test_gcn_layer_is_gcnconv_and_the_convolutional_form():
+def test_gcn_layer_is_gcnconv_and_the_convolutional_form(pyg_nn):
     edge_index, h = torch.randint(0, 20, (2, 90)), torch.randn(20, 5)
-    ours, theirs = graph_networks.GCNLayer(5, 7), GCNConv(5, 7)
+    ours, theirs = graph_networks.GCNLayer(5, 7), pyg_nn.GCNConv(5, 7)
     theirs.lin.weight, theirs.bias = ours.W.weight, ours.b
     torch.nn.init.normal_(ours.b)
     expected = theirs(h, graphs.both_directions(edge_index))
@@ -46,19 +44,19 @@ def test_gcn_layer_is_gcnconv_and_the_convolutional_form():
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_gat_layer_is_gatconv(heads):
+def test_gat_layer_is_gatconv(pyg_nn, heads):
     edge_index, h = graphs.both_directions(torch.randint(0, 20, (2, 60))), torch.randn(20, 5)
-    ours, theirs = graph_networks.GATLayer(5, 6, heads), GATConv(5, 6 // heads, heads)
+    ours, theirs = graph_networks.GATLayer(5, 6, heads), pyg_nn.GATConv(5, 6 // heads, heads)
     theirs.lin.weight, theirs.bias = ours.W.weight, ours.b
     theirs.att_dst, theirs.att_src = (torch.nn.Parameter(a[None]) for a in (ours.a_u, ours.a_v))
     torch.nn.init.normal_(ours.b)
     torch.testing.assert_close(ours(h, edge_index), theirs(h, edge_index), rtol=1e-5, atol=1e-5)
 
 
-def test_two_way_layer_is_the_sum_of_both_directions():
+def test_two_way_layer_is_the_sum_of_both_directions(pyg_nn):
     edge_index = torch.tensor([[0, 1, 2, 3, 3], [1, 2, 0, 0, 1]])
     ours = graph_networks.TwoWayLayer(graph_networks.GCNLayer, 4, 3)
-    theirs = DirGNNConv(GCNConv(4, 3), alpha=0.5, root_weight=False)
+    theirs = pyg_nn.DirGNNConv(pyg_nn.GCNConv(4, 3), alpha=0.5, root_weight=False)
     for conv, layer in ((theirs.conv_in, ours.along), (theirs.conv_out, ours.against)):
         conv.load_state_dict({"lin.weight": layer.W.weight, "bias": layer.b})
         conv.add_self_loops = True  # which DirGNNConv turns off

@@ -1,8 +1,6 @@
 import pytest
 import torch
-from e3nn import o3
 from torch import nn
-from e3nn.util.test import equivariance_error
 
 from course_utils import fast_gvp, gvp, neighbors, symmetry
 from course_utils.graph_networks import readout
@@ -52,7 +50,9 @@ def test_it_turns_and_mirrors_with_its_input(sizes, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_e3nn_says_so_too(options):
+def test_e3nn_says_so_too(o3, options):
+    from e3nn.util.test import equivariance_error
+
     layer = gvp.GVP(3, 2, 5, 4, **options)
 
     def flat(x):

@@ -3,8 +3,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_graphs import directed
-from torch_geometric.nn import GATConv, GCNConv, GraphConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from course_utils import graphs, message_passing
 
@@ -93,24 +91,24 @@ def test_one_node_and_no_edges():
                                relu(h @ ws[0].T))
 
 
-def test_algorithm_4_without_bias_is_pytorch_geometric_s_graphconv():
+def test_algorithm_4_without_bias_is_pytorch_geometric_s_graphconv(pyg_nn):
     edge_index, h = torch.randint(0, 20, (2, 90)), torch.randn(20, 5)
-    layer = GraphConv(5, 7, aggr="add", bias=False)
+    layer = pyg_nn.GraphConv(5, 7, aggr="add", bias=False)
     ours = message_passing.message_round(h, edge_index, layer.lin_root.weight, layer.lin_rel.weight, torch.zeros(7))
     torch.testing.assert_close(ours, relu(layer(h, edge_index)), rtol=1e-5, atol=1e-5)
 
 
-def test_convolutional_with_kipf_s_constants_is_gcnconv():
+def test_convolutional_with_kipf_s_constants_is_gcnconv(pyg_nn):
     edge_index, h = torch.randint(0, 20, (2, 90)), torch.randn(20, 5)
-    layer = GCNConv(5, 7)
-    with_loops, c = gcn_norm(edge_index, num_nodes=20)
+    layer = pyg_nn.GCNConv(5, 7)
+    with_loops, c = pyg_nn.conv.gcn_conv.gcn_norm(edge_index, num_nodes=20)
     ours = message_passing.convolutional(h, with_loops, c, lambda x: x @ layer.lin.weight.T, lambda x, inbox: inbox + layer.bias)
     torch.testing.assert_close(ours, layer(h, edge_index), rtol=1e-5, atol=1e-5)
 
 
-def test_attentional_with_gat_s_scores_is_gatconv():
+def test_attentional_with_gat_s_scores_is_gatconv(pyg_nn):
     edge_index, h = torch.randint(0, 20, (2, 90)), torch.randn(20, 5)
-    layer = GATConv(5, 7, add_self_loops=False, bias=False)
+    layer = pyg_nn.GATConv(5, 7, add_self_loops=False, bias=False)
     W = layer.lin.weight
     v, u = edge_index
     scores = torch.nn.functional.leaky_relu(

@@ -1,21 +1,20 @@
-"""Every notebook, run from top to bottom: the masters and a fresh build of the students' versions.
+"""Every notebook, run once from top to bottom by nbval: the masters and a fresh build of the students' versions.
 
 The build goes to a temporary folder, so that notebooks somebody works on are neither tested nor touched.
 """
 
+import functools
 import json
 import os
 import re
 import subprocess
 import sys
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
 import torch
-from nbclient import NotebookClient
-from nbconvert import SlidesExporter
 from PIL import Image
 
 from course_utils import datasets, egnn, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
@@ -586,20 +585,6 @@ def built(tmp_path_factory):
     return folder
 
 
-def path_of(name, kind, built):
-    return (ROOT / "solutions" if kind == "master" else built) / f"{name}.ipynb"
-
-
-@pytest.mark.parametrize("kind", ["master", "student"])
-@pytest.mark.parametrize("name", NAMES)
-def test_nbval_runs_every_cell(name, kind, built):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}", "-q",
-         "-p", "no:cacheprovider", "--rootdir", str(built), str(path_of(name, kind, built))],
-        capture_output=True, text=True, cwd=built)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-
-
 OFFLINE = """
 import socket
 
@@ -610,74 +595,153 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 """
 
 
-def run(path, extra=()):
-    """The notebook with its outputs, after a run in a kernel of its own that has no network; ``extra`` are cells to run last."""
-    notebook = nbformat.read(path, as_version=4)
-    first, *last = (nbformat.v4.new_code_cell(source) for source in (OFFLINE, *extra))
-    notebook.cells = [first, *notebook.cells, *last]
-    NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}},
-                   record_timing=True).execute()
-    return notebook
+def with_claims(notebook, name):
+    """The master with two last cells: what is computed for its claims, and a line that prints which of them hold."""
+    claims = ", ".join(CLAIMS[name].values())
+    for source in (HELPERS + EXTRA.get(name, ""), f"print(json.dumps([bool(claim) for claim in [{claims}]]))"):
+        notebook.cells.append(nbformat.v4.new_code_cell(source))
 
 
-def cards(notebook):
-    """What the check cells recorded, in order."""
-    return [output.metadata["course"] for cell in notebook.cells if cell.cell_type == "code"
-            for output in cell.outputs if "course" in output.get("metadata", {})]
+@dataclass
+class Run:
+    """How nbval ran a notebook: pytest's exit code and report, and the notebook with its outputs.
+
+    The first of ``cells`` cuts off the network; those of a master end with the two of `with_claims`.
+    """
+
+    exit_code: int
+    report: str
+    cells: list
+
+    def cards(self):
+        """What the check cells recorded, in order."""
+        outputs = [output for cell in self.cells for output in cell.get("outputs", [])]
+        return [output.metadata["course"] for output in outputs if "course" in output.get("metadata", {})]
+
+    def printed(self):
+        streams = [output for cell in self.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+        return "".join(output.text for output in streams)
 
 
+def run_with_nbval(source, folder, prepare=None):
+    """Let nbval run a copy of a notebook, offline, in a kernel of its own; ``prepare(notebook)`` may add cells."""
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(OFFLINE))
+    if prepare:
+        prepare(notebook)
+    copy, executed = folder / source.name, folder / "executed.ipynb"
+    nbformat.write(notebook, copy)
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}",
+               "-p", "nbval_record", "--record-to", executed, "-q", "-p", "no:cacheprovider", "--rootdir", folder, copy]
+    path = os.pathsep.join([str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=os.environ | {"PYTHONPATH": path})
+    assert executed.exists(), done.stdout + done.stderr
+    cells = nbformat.read(executed, as_version=4).cells
+    return Run(done.returncode, done.stdout[-5000:] + done.stderr[-2000:], cells)
+
+
+@pytest.fixture(scope="session")
+def runs(built, tmp_path_factory):
+    """runs(name, kind): the one run of a notebook, which all tests of it read; see SHARED in conftest.py."""
+    @functools.cache
+    def run(name, kind):
+        folder = tmp_path_factory.mktemp(f"{kind}_{name}")
+        if kind == "master":
+            return run_with_nbval(ROOT / "solutions" / f"{name}.ipynb", folder, lambda notebook: with_claims(notebook, name))
+        return run_with_nbval(built / f"{name}.ipynb", folder)
+    return run
+
+
+of_each_master = pytest.mark.parametrize(("name", "kind"), [(name, "master") for name in NAMES])
+of_each_blank = pytest.mark.parametrize(("name", "kind"), [(name, "blank") for name in NAMES])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["master", "blank"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_master_scores_full_points_and_its_prose_is_true(name):
-    assert name in CLAIMS, f"say in CLAIMS what the prose of {name} claims"
-    claims = CLAIMS[name]
-    notebook = run(path_of(name, "master", None), [
-        HELPERS + EXTRA.get(name, ""), f"print(json.dumps([bool(claim) for claim in [{', '.join(claims.values())}]]))"])
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    for claim, holds in zip(claims, json.loads(notebook.cells[-1].outputs[0].text), strict=True):
+def test_nbval_runs_every_cell_without_an_error(name, kind, runs):
+    run = runs(name, kind)
+    assert run.exit_code == 0, run.report
+
+
+@pytest.mark.slow
+@of_each_master
+def test_what_the_prose_claims_is_what_the_notebook_computes(name, kind, runs):
+    assert CLAIMS.get(name), f"say in CLAIMS what the prose of {name} claims"
+    cells = runs(name, kind).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for claim, holds in zip(CLAIMS[name], json.loads(cells[-1].outputs[0].text), strict=True):
         assert claim in prose, f"the notebook no longer says: {claim}"
         assert holds, f"the notebook says, and computes otherwise: {claim}"
-    *checks, summary = cards(notebook)
+
+
+@pytest.mark.slow
+@of_each_master
+def test_a_master_scores_full_points(name, kind, runs):
+    *checks, summary = runs(name, kind).cards()
     assert [card["exercise"] for card in checks] == [e.name for e in of_notebook(name)]
     assert all(card["state"] == "right" for card in checks)
     assert summary["points"] == summary["out_of"] == sum(e.points for e in of_notebook(name))
-    figures = 0
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            html = output.get("data", {}).get("text/html", "")
-            assert "image/png" not in output.get("data", {}), "a figure without alt text"
-            for svg in re.findall(r"<svg[^>]*>", html):
-                figures += 1
-                assert re.search(r'role="img" aria-label="[^"]{20,}"', svg), svg
-    assert figures >= 3
-    if name == readme_figure.MASTER.stem:
-        here, there = (re.sub("; just run.*", "", alt) for alt in (
-            readme_figure.figure(notebook)[1], Image.open(readme_figure.PICTURE).text["Description"]))
-        assert here == there, "README's figure is an older one: python tools/readme_figure.py"
-    seconds = {cell_number: _seconds(cell) for cell_number, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
-    slowest = max(seconds, key=seconds.get)
-    print(f"\n{name}: {sum(seconds.values()):.0f} s in all, the longest cell (number {slowest}) {seconds[slowest]:.1f} s")
 
 
-def _seconds(cell):
-    times = cell.metadata.get("execution", {})
-    start, end = (datetime.fromisoformat(times[key]) for key in ("iopub.status.busy", "iopub.status.idle"))
-    return (end - start).total_seconds()
+@pytest.mark.slow
+@of_each_master
+def test_every_figure_has_alt_text(name, kind, runs):
+    outputs = [output for cell in runs(name, kind).cells for output in cell.get("outputs", [])]
+    figures = []
+    for output in outputs:
+        data = output.get("data", {})
+        assert "image/png" not in data, "a figure without alt text"
+        figures += re.findall(r"<svg[^>]*>", data.get("text/html", ""))
+    for svg in figures:
+        assert re.search(r'role="img" aria-label="[^"]{20,}"', svg), svg
+    assert len(figures) >= 3
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_blank_notebook_runs_to_the_end_with_every_check_not_started(name, built):
-    notebook = run(path_of(name, "student", built))
-    *checks, summary = cards(notebook)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [(readme_figure.MASTER.stem, "master")])
+def test_readmes_figure_is_the_one_of_the_notebook(name, kind, runs):
+    run, picture = runs(name, kind), Image.open(readme_figure.PICTURE).text["Description"]
+    computed, shown = (re.sub("; just run.*", "", alt) for alt in (readme_figure.figure(run)[1], picture))
+    assert computed == shown, "README's figure is an older one: python tools/readme_figure.py"
+
+
+@pytest.mark.slow
+@of_each_master
+def test_how_long_the_cells_take_is_printed(name, kind, runs):
+    seconds = [cell.metadata["seconds"] for cell in runs(name, kind).cells if cell.cell_type == "code"]
+    assert len(seconds) >= 20 and min(seconds) > 0
+    print(f"\n{name}: {sum(seconds):.0f} s in all, the longest code cell (number {seconds.index(max(seconds))}) {max(seconds):.1f} s")
+
+
+@pytest.mark.slow
+@of_each_blank
+def test_a_blank_notebook_runs_to_the_end_with_every_check_not_started(name, kind, runs):
+    run = runs(name, kind)
+    *checks, summary = run.cards()
     assert [card["exercise"] for card in checks] == [e.name for e in of_notebook(name)]
     assert all(card["state"] == "not started" for card in checks)
     assert summary["points"] == 0
-    said = "".join(output.text for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream")
-    assert said.count("has not passed its check yet") == len(checks)
+    assert run.printed().count("has not passed its check yet") == len(checks)
+
+
+def notebook_of(source):
+    cells = [nbformat.v4.new_code_cell(line) for line in source.splitlines()]
+    return nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}, cells=cells)
+
+
+@pytest.mark.slow
+def test_nbval_notices_a_cell_that_raises_and_runs_the_others_offline(tmp_path):
+    nbformat.write(notebook_of("1 / 0\nprint(6 * 7)\nsocket.create_connection(('127.0.0.1', 9))"), tmp_path / "faulty.ipynb")
+    (tmp_path / "run").mkdir()
+    run = run_with_nbval(tmp_path / "faulty.ipynb", tmp_path / "run")
+    assert run.exit_code == 1 and "ZeroDivisionError" in run.report and run.printed() == "42\n"
+    assert [cell.outputs[-1].get("evalue") for cell in run.cells[1::2]] == ["division by zero", "the network is cut off"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_keeps_to_the_measure(name):
-    cells = nbformat.read(path_of(name, "master", None), as_version=4).cells
+    cells = nbformat.read(ROOT / "solutions" / f"{name}.ipynb", as_version=4).cells
     code = [[line for line in cell.source.splitlines() if line.strip()] for cell in cells if cell.cell_type == "code"]
     words = sum(len(re.findall(r"\w[\w'’.-]*", cell.source)) for cell in cells
                 if cell.cell_type == "markdown" and "instructor" not in cell.metadata.get("tags", []))
@@ -692,7 +756,7 @@ def test_a_notebook_keeps_to_the_measure(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_master_presents_as_slides_and_answers_its_discussion(name):
-    cells = nbformat.read(path_of(name, "master", None), as_version=4).cells
+    cells = nbformat.read(ROOT / "solutions" / f"{name}.ipynb", as_version=4).cells
     kinds = [cell.metadata.get("slideshow", {}).get("slide_type", "-") for cell in cells]
     assert kinds[0] == "slide" and kinds.count("slide") >= 5, "give the first cell of each section the slide type slide"
     for cell, kind in zip(cells, kinds):
@@ -701,7 +765,9 @@ def test_a_master_presents_as_slides_and_answers_its_discussion(name):
                 "it stays below its exercise until asked for"
         if "instructor" in cell.metadata.get("tags", []):
             assert kind == "notes" and "instructor" in cell.source
-    slides, _ = SlidesExporter().from_filename(path_of(name, "master", None))
+    from nbconvert import SlidesExporter  # takes a second to load
+
+    slides, _ = SlidesExporter().from_filename(ROOT / "solutions" / f"{name}.ipynb")
     assert slides.count("<section>") > kinds.count("slide") and 'class="notes"' in slides
     assert any(cell.source.startswith("### Discussion") for cell in cells), "there is no discussion question"
 
@@ -712,7 +778,7 @@ COMPARED = ("01_graph_tasks", "02_message_passing", "03_graph_networks", "04_inv
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
-    cells = nbformat.read(path_of(name, "master", None), as_version=4).cells
+    cells = nbformat.read(ROOT / "solutions" / f"{name}.ipynb", as_version=4).cells
     code = "\n".join(re.findall(r"```python\n(.*?)```", "\n".join(cell.source for cell in cells), flags=re.S))
     A = torch.tensor([[0, 1.0, 1], [0, 0, 1], [0, 0, 0]])
     h = torch.randn(3, 4)

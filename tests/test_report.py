@@ -29,7 +29,7 @@ from grading_helpers import (  # noqa: F401  fixtures among them
 
 from course_utils import exercises
 from course_utils.cli import main
-from course_utils.grading import judge, names, pages, report, run, scoring, store, tables
+from course_utils.grading import children, judge, names, pages, report, run, scoring, store, tables
 from course_utils.grading import marks as marks_by_hand
 
 
@@ -62,15 +62,10 @@ def test_from_a_folder_to_scores_and_pages(small_class, capsys):
     in_class = (out / "class.html").read_text()
     assert exercises.find("degrees").misconceptions[0].says[:30] in in_class
     result = json.loads((out / "results" / "half_4-01_graph_tasks.json").read_text())
-    assert (
-        result["score"] == 4.5
-        and result["tests"][0]["max_score"] == 1
-        and result["extra_data"]["level"] in judge.LEVELS
-    )
+    assert result["score"] == 4.5 and result["tests"][0]["max_score"] == 1
+    assert result["extra_data"]["level"] in children.LEVELS
 
-    assert (
-        main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0
-    )  # nothing is run again, and marks are still there
+    assert main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0
     assert "0 graded, 7 as before" in capsys.readouterr().out
     table = {line["ID"]: line for line in lines_of(out)}
     assert table["4"]["Student"] == "half" and float(table["4"]["Notebook 1 (7)"]) == 4.5
@@ -161,24 +156,18 @@ def test_pages_and_tables_lose_nobody(tmp_path):
 
 
 def test_the_class_page_says_what_else_went_wrong():
-    for said, name in (
-        ("cell 3 is no valid Python (line 1: x)", "no valid Python"),
-        ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
-        (exercises.TAKEN.format("degrees"), "the library's own function"),
-        ("else", "wrong in another way"),
-    ):
-        assert (
-            pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),)))
-            == name
-        )
+    for said, name in (("cell 3 is not valid Python (line 1: x)", "no valid Python"),
+                       ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
+                       (exercises.TAKEN.format("degrees"), "the library's own function"),
+                       ("else", "wrong in another way")):
+        assert pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),))) == name
 
 
 def test_every_page_escapes_what_students_wrote(tmp_path):
     scores = store.Scores(tmp_path / "s.sqlite")
     answer = submissions.degrees("raise ValueError('<script>alert(1)</script>')")
-    graded = judge.grade(
-        submissions.as_bytes(submissions.filled(answers={"degrees": answer})), one_server(), scores.secret
-    )
+    content = submissions.as_bytes(submissions.filled(answers={"degrees": answer}))
+    (graded,) = judge.grade(content, one_server(), judge.Terms(scores.secret))
     scores.write("<b>=eve", "<i>.ipynb", b"", graded, "full", "1")
     report.write(scores, tmp_path)
     (page,) = (tmp_path / "students").iterdir()
@@ -458,7 +447,7 @@ def test_the_gradescope_zip_is_bound_to_a_notebook_and_passes_the_exit_code_on(t
 
 def test_no_old_results_are_left_where_the_grader_cannot_start(tmp_path, capsys, monkeypatch):
     def unavailable(*args, **options):
-        raise judge.LevelUnavailable("level full: no namespaces.")
+        raise children.LevelUnavailable("level full: no namespaces.")
 
     lay_out(tmp_path, {"submission/hw.ipynb": sheet(), "results.json": b'{"score": 7}'})
     monkeypatch.setattr(run, "run", unavailable)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import group_of, pytest_xdist_make_scheduler
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -126,3 +127,21 @@ def test_imports_are_light(statement, heavy):
     loaded = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     assert "course_utils" in loaded
     assert heavy & set(loaded) == set()
+
+
+def test_processes_share_tests_by_what_they_have_in_common(pytestconfig, monkeypatch):
+    def notebook_test(name, parameters):
+        return group_of(f"tests/test_notebooks.py::{name}[{parameters}]")
+
+    assert notebook_test("test_a", "01-master") == notebook_test("test_b", "01-master")
+    assert notebook_test("test_a", "01-master") != notebook_test("test_a", "01-blank")
+    assert group_of("tests/test_browser.py::test_a") == group_of("tests/test_browser.py::test_b[x]")
+    assert group_of("tests/test_graphs.py::test_a") != group_of("tests/test_graphs.py::test_b")
+    monkeypatch.setattr(pytestconfig.option, "tx", ["popen"])
+    monkeypatch.setattr(pytestconfig.option, "loadscopereorder", True)
+    monkeypatch.setattr(pytestconfig.option, "dist", "load")
+    scheduler = pytest_xdist_make_scheduler(pytestconfig, None)
+    assert scheduler._split_scope("tests/test_browser.py::test_a") == "tests/test_browser.py"
+    assert not pytestconfig.option.loadscopereorder, "slow tests would no longer come first"
+    monkeypatch.setattr(pytestconfig.option, "dist", "worksteal")
+    assert pytest_xdist_make_scheduler(pytestconfig, None) is None

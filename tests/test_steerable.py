@@ -1,33 +1,40 @@
 import pytest
 import torch
-from e3nn import o3
 
-from course_utils import steerable
 from course_utils.microscope import check_equivariance
 from course_utils.neighbors import radius_graph
 from course_utils.symmetry import random_reflection, random_rotation
 
 
+@pytest.fixture(scope="module")
+def steerable(o3):
+    """The module; it loads e3nn."""
+    from course_utils import steerable
+
+    return steerable
+
+
 class Everything(torch.nn.Module):
     """A class, a vector and a tensor for each node."""
 
-    def __init__(self, rounds):
+    def __init__(self, steerable, rounds):
         super().__init__()
+        self.tensor_of_degree_2 = steerable.tensor_of_degree_2
         self.net = steerable.SteerableNetwork(3, 4, "2x0e + 1x1o + 1x2e", rounds, 2, r=3.0)
 
     def forward(self, h, x, edge_index):
         scalars, vector, tensor = self.net(h, x, edge_index).split([2, 3, 5], dim=1)
-        return scalars, vector, steerable.tensor_of_degree_2(tensor)
+        return scalars, vector, self.tensor_of_degree_2(tensor)
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_scalars_vectors_and_tensors_are_of_their_kind(rounds):
-    report = check_equivariance(Everything(rounds), ["node scalar 3", "node position", "edge_index"],
+def test_scalars_vectors_and_tensors_are_of_their_kind(steerable, rounds):
+    report = check_equivariance(Everything(steerable, rounds), ["node scalar 3", "node position", "edge_index"],
                                 ["node scalar", "node vector", "node tensor"])
     assert report.holds, report
 
 
-def test_a_feature_of_degree_2_is_a_traceless_symmetric_tensor():
+def test_a_feature_of_degree_2_is_a_traceless_symmetric_tensor(steerable, o3):
     """As e3nn turns and mirrors it; and its length is that of the tensor."""
     t = torch.randn(7, 5, dtype=torch.float64)
     T = steerable.tensor_of_degree_2(t)
@@ -41,7 +48,7 @@ def test_a_feature_of_degree_2_is_a_traceless_symmetric_tensor():
         torch.testing.assert_close(steerable.tensor_of_degree_2(t @ D.T), R @ T @ R.T, atol=1e-5, rtol=0)  # e3nn's digits
 
 
-def test_messages_are_what_the_equation_says():
+def test_messages_are_what_the_equation_says(steerable, o3):
     """One round by a loop over the edges, with e3nn's tensor product of one edge at a time."""
     layer = steerable.SteerableLayer(steerable.natural(2, 1), steerable.natural(2, 1), 1, 4, neighbours=9.0).double()
     x = torch.randn(5, 3, dtype=torch.float64)
@@ -54,13 +61,13 @@ def test_messages_are_what_the_equation_says():
     torch.testing.assert_close(layer(f, edge_index, Y, radial), layer.gate(layer.stay(f) + layer.mix(inbox / 3)))
 
 
-def test_graphs_without_edges():
-    net = Everything(2)
+def test_graphs_without_edges(steerable):
+    net = Everything(steerable, 2)
     for n in (0, 1, 3):
         out = net(torch.randn(n, 3), torch.randn(n, 3), torch.zeros(2, 0, dtype=torch.int64))
         assert [tuple(part.shape) for part in out] == [(n, 2), (n, 3), (n, 3, 3)]
         assert all(part.isfinite().all() for part in out)
 
 
-def test_names_of_features():
+def test_names_of_features(steerable):
     assert str(steerable.natural(8, 2)) == "8x0e+8x1o+8x2e"

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 import submissions
-from grading_helpers import (
+from grading_helpers import (  # noqa: F401  fixtures among them
+    TWO,
     graded,
     lay_out,
     recorded,
@@ -17,7 +18,7 @@ from grading_helpers import (
     rows_of,
     sheet,
     small_class,
-)  # noqa: F401  fixtures among them
+)
 
 from course_utils.cli import main
 from course_utils.grading import files, judge, report, store
@@ -52,6 +53,31 @@ def test_the_database_is_for_its_owner_alone_and_keeps_its_secret(tmp_path):
     (tmp_path / "text").write_text("no database at all, though it is long enough to look at" * 20)
     with pytest.raises(store.Unusable, match="no database of scores"):
         store.Scores(tmp_path / "text")
+
+
+def test_the_two_rows_of_a_file_that_holds_two_notebooks_come_and_go_together(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    second = f"hw.ipynb ({TWO})"
+
+    def is_done(content):
+        return scores.done("a", "hw.ipynb", content, lambda notebook: "1")
+
+    scores.write("a", "hw.ipynb", b"both", graded({}), "full", "1")
+    scores.write("a", second, b"both", graded({"run_rounds": None}, TWO), "full", "1")
+    assert [row.file for row in scores.rows()] == ["hw.ipynb", second] and not is_done(b"both")
+    scores.write("a", second, b"both", graded({}, TWO), "full", "1")
+    assert is_done(b"both") and not is_done(b"one")
+    scores.write("a", "hw.ipynb", b"one", graded({}), "full", "1")
+    assert [(row.file, row.graded.points) for row in scores.rows()] == [("hw.ipynb", 7)] and is_done(b"one")
+
+
+def test_what_was_another_notebook_is_read_again_when_the_assignment_is_another(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    scores.bind("01_graph_tasks")
+    scores.write("a", "hw.ipynb", b"x", row(state="unreadable", notebook="").graded, "full", "1")
+    for notebook, done in (("01_graph_tasks", True), (TWO, False)):
+        scores.bind(notebook)
+        assert scores.done("a", "hw.ipynb", b"x", lambda notebook: "1") is done
 
 
 # Who can read it ------------------------------------------------------------------------------------------

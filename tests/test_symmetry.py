@@ -1,10 +1,8 @@
 import pytest
 import torch
-from e3nn import o3
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-from scipy.stats import kstest
 
 from course_utils import symmetry
 from course_utils.microscope import check_equivariance
@@ -19,6 +17,8 @@ def generator(seed):
 
 def assert_haar(draw):
     """Moments and the law of the angle, for 20,000 draws; false alarms are far below one in a million."""
+    from scipy.stats import kstest  # takes a second to load
+
     for seed in range(3):
         R = draw(20_000, generator(seed), double)
         assert (R.mean(0)).abs().max() < 0.025  # standard error 0.004
@@ -83,7 +83,7 @@ def test_rotation_about_is_right_handed_and_differentiable():
 
 @pytest.mark.parametrize(("kind", "irrep"), [("scalar", "0e"), ("pseudoscalar", "0o"), ("vector", "1o"), ("pseudovector", "1e")])
 @pytest.mark.parametrize("draw", [symmetry.random_rotation, symmetry.random_reflection])
-def test_each_kind_is_an_irrep_of_e3nn(kind, irrep, draw):
+def test_each_kind_is_an_irrep_of_e3nn(o3, kind, irrep, draw):
     R, b = draw((), generator(1), double), torch.randn(3, dtype=double)
     x = torch.randn(7, *[3] * symmetry.KINDS[kind], dtype=double)
     D = o3.Irrep(irrep).D_from_matrix(R)
@@ -140,7 +140,7 @@ def test_bad_input_is_explained():
 
 
 @pytest.mark.parametrize("text", ["0e + 1o + 1o", "8x0e + 4x1o", "16x0e+3x2e+2x10o", "1e", "0x1o", "", " 2x1o ", "12x3o + 0o"])
-def test_the_length_of_a_row_is_e3nns(text):
+def test_the_length_of_a_row_is_e3nns(o3, text):
     assert symmetry.irreps_dim(text) == o3.Irreps(text).dim
 
 

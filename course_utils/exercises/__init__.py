@@ -21,14 +21,10 @@ import torch
 from . import card as _card
 from .card import Card
 from .declare import Exercise
-from .verdict import Finding, Verdict, judge
-from .run import call_all
-from .source import is_stub, takes_the_library
+from .verdict import TAKEN as TAKEN, Finding, Verdict, judge
+from .run import call_all, cannot_be_asked
+from .source import is_stub
 
-TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other functions of the "
-         "library may help.")
-MIXED_UP = {"function": "Your `{0}` is a class; expected a function: write it with def.",
-            "class": "Your `{0}` is a function; expected the class of the cell above, with its `__init__` as given."}
 _checked: dict[str, tuple[Callable, Verdict]] = {}  # the last one checked comes last
 
 
@@ -126,33 +122,19 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
     def early(state, text):
         return Verdict(exercise.name, state, 0, exercise.points, (Finding("hint", text),) if text else ())
 
-    if inspect.isclass(function) != (exercise.asks_for == "class"):
-        return early("wrong", MIXED_UP[exercise.asks_for].format(exercise.name))
     asked, ours = function, exercise.reference
-    if exercise.asks_for == "class":
+    if exercise.asks_for == "class" and inspect.isclass(function):
         asked, ours = getattr(function, "forward", None), ours.forward
     if asked is ours:
         return early("not yours", f"Write your own `{exercise.name}` in the cell above and pass that one.")
     tree = _tree(asked)
     if tree and is_stub(tree):
         return early("not started", "")
-    if tree and takes_the_library(tree, exercise.reference):
-        return early("not yours", TAKEN.format(exercise.name))
-    if asked:
-        signature = inspect.signature(asked)
-        try:
-            signature.bind(*["self"] * (exercise.asks_for == "class"), *exercise.inputs)
-        except TypeError:
-            return early("wrong", cannot_be_called(exercise, str(signature)))
+    if problem := cannot_be_asked(function, exercise.asks_for, exercise.name, exercise.inputs):
+        return early("wrong", problem)
     cases = exercise.cases(seed)
-    return judge(exercise, cases, call_all(function, cases, exercise.parameters, exercise.seconds))
-
-
-def cannot_be_called(exercise: Exercise, signature: str) -> str:
-    """What a student is told whose function, or ``forward``, does not take what it is called with."""
-    method, first = (".forward", ["self"]) if exercise.asks_for == "class" else ("", [])
-    return (f"Your `{exercise.name}{method}{signature}` cannot be called with {len(exercise.inputs)} arguments; expected "
-            f"({', '.join([*first, *exercise.inputs])}).")
+    outcomes = call_all(function, cases, exercise.parameters, exercise.seconds, exercise.reference)
+    return judge(exercise, cases, outcomes)
 
 
 def _tree(function: Callable) -> ast.FunctionDef | None:

@@ -8,7 +8,8 @@ from html import escape
 
 from .verdict import Finding, Verdict
 
-SYMBOLS = {"right": "✓", "wrong": "✗", "hint": "→", "note": "·", "not started": "○", "not yours": "✗"}
+SYMBOLS = {"right": "✓", "wrong": "✗", "hint": "→", "note": "·", "not started": "○", "not yours": "✗",
+           "not graded": "○"}
 SPOKEN = {"right": "holds: ", "wrong": "does not hold: ", "hint": "hint: ", "note": "note: "}
 
 
@@ -61,7 +62,7 @@ def _row(finding: Finding) -> str:
 
 def of_verdict(verdict: Verdict) -> Card:
     """The card of one exercise."""
-    said = {"right": "right", "wrong": "not yet", "not started": "not started",
+    said = {"right": "right", "wrong": "not yet", "not started": "not started", "not graded": "not graded",
             "not yours": "this is the library's own function"}[verdict.state]
     points = f"{verdict.points} of {verdict.out_of} point{'s' if verdict.out_of != 1 else ''}"
     record = {"exercise": verdict.exercise, "state": verdict.state, "points": verdict.points,

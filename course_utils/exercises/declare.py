@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .watch import watched
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,10 @@ class Seed:
 
 @dataclass(frozen=True)
 class Named:
-    """Stands for one of the library's functions among the inputs, as "module.function" inside course_utils."""
+    """Stands for one of the library's functions among the inputs, as "module.function" inside course_utils.
+
+    "module.maker(17)" stands for the function that the maker returns for a number: one that no name tells.
+    """
 
     name: str
 
@@ -42,8 +49,7 @@ def fresh(value: Any) -> Any:
     if isinstance(value, Seed):
         return torch.Generator().manual_seed(value.value)
     if isinstance(value, Named):
-        module, _, function = value.name.rpartition(".")
-        return getattr(importlib.import_module(f"course_utils.{module}"), function)
+        return _function(value.name)
     if isinstance(value, Tensor):
         return value.detach().clone().requires_grad_(value.requires_grad)
     if isinstance(value, tuple | list):
@@ -53,6 +59,17 @@ def fresh(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{f.name: fresh(getattr(value, f.name)) for f in fields(value)})
     return value
+
+
+def _function(name: str) -> Callable:
+    """What a `Named` stands for. Raises ValueError for a text of another form."""
+    found = re.fullmatch(r"([\w.]+)\.(\w+)(?:\((\d+)\))?", name)
+    if not found:
+        raise ValueError(f"{name!r} names no function; expected module.function, or module.maker(17) with "
+                         "a whole number.")
+    module, function, number = found.groups()
+    made = getattr(importlib.import_module(f"course_utils.{module}"), function)
+    return made if number is None else made(int(number))
 
 
 def unchanged(before: Any, after: Any) -> bool:
@@ -95,7 +112,8 @@ class Outcome:
     """What one call did: its value, or how it failed. Plain data: it can come from a call or over a pipe.
 
     ``error`` is the exception's type name and message, ``trace`` the student's part of the traceback, ``changed`` the
-    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote.
+    names of the arguments that the call changed in place, ``printed`` the number of characters it wrote,
+    ``taken`` whether the library's own version was called for it.
     """
 
     value: Any = None
@@ -104,6 +122,7 @@ class Outcome:
     late: bool = False
     changed: tuple[str, ...] = ()
     printed: int = 0
+    taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,12 +226,12 @@ class SameEdges:
                     "float; a list without edges has shape (2, 0) and holds integers.")
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[0] != 2 or _kind(value) != "integer":
             return wrong_form(value, expected, what) or f"{what} is no edge list."
-        given, wanted = ([tuple(edge) for edge in edges.T.tolist()] for edges in (value, expected))
-        for edge in given:
+        given, wanted = (Counter(map(tuple, edges.T.tolist())) for edges in (value, expected))
+        for edge, times in given.items():
             if edge not in wanted:
                 return f"the edge {edge[0]} -> {edge[1]} is in your list and not in the graph."
-            if given.count(edge) > 1:
-                return f"the edge {edge[0]} -> {edge[1]} is listed {given.count(edge)} times."
+            if times > 1:
+                return f"the edge {edge[0]} -> {edge[1]} is listed {times} times."
         missing = next((edge for edge in wanted if edge not in given), None)
         return f"the edge {missing[0]} -> {missing[1]} is missing." if missing else None
 
@@ -312,8 +331,9 @@ class PropertiesOnly:
 class Exercise:
     """One exercise, found by the name of its reference.
 
-    ``draw(generator)`` yields cases, the simplest first; ``seconds`` is how long all calls together may take;
-    ``parameters``, the names of what is passed, are if not given the reference's that have no default.
+    ``draw(generator)`` yields cases, the simplest first; so do the functions under `further`, which only a
+    grader calls. ``seconds`` is how long all calls together may take. ``parameters`` are the names of what
+    is passed; if not given, those of the reference that have no default.
 
     The reference may be a class of ``nn.Module`` whose ``__init__`` is given, and whose ``forward`` is asked for. Then
     ``parameters`` are those of ``forward``, and in front of them a case has two arguments more: the options of ``__init__``,
@@ -330,10 +350,17 @@ class Exercise:
     parameters: tuple[str, ...] = ()
     misconceptions: list[Misconception] = field(default_factory=list)
     also_right: list[Callable] = field(default_factory=list)
+    further_draws: list[Callable] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.reference.__name__
+
+    @property
+    def library(self) -> Named:
+        """Where the reference is, for one who is not to see the exercise."""
+        module = self.reference.__module__.removeprefix("course_utils.")
+        return Named(f"{module}.{self.name}")
 
     @property
     def asks_for(self) -> str:
@@ -345,6 +372,7 @@ class Exercise:
         return self.parameters[2:] if self.asks_for == "class" else self.parameters
 
     def __post_init__(self):
+        watched(self.reference)
         if not self.parameters:
             asked = self.reference.forward if self.asks_for == "class" else self.reference
             parameters = inspect.signature(asked).parameters.values()
@@ -361,7 +389,27 @@ class Exercise:
         self.also_right.append(function)
         return function
 
+    def further(self, draw: Callable) -> Callable:
+        """Decorator: the function below yields, from a generator, larger or rarer cases than a check draws.
+
+        They catch answers that are right up to the notebook's sizes. What students were not told to expect
+        has no place here, since a right answer must pass.
+        """
+        self.further_draws.append(draw)
+        return draw
+
     def cases(self, seed: int = 0) -> list[Case]:
         """The inputs drawn with a seed, and behind them those that the properties derive, property by property."""
-        drawn = list(self.draw(torch.Generator().manual_seed(seed)))
+        return self._with_derived(self.draw(torch.Generator().manual_seed(seed)))
+
+    def hidden_cases(self, seed: int) -> list[Case]:
+        """What `cases` draws, the `further` inputs, and what the properties derive from all of them."""
+        generator = torch.Generator().manual_seed(seed)
+        drawn = list(self.draw(generator))
+        for draw in self.further_draws:
+            drawn += draw(generator)
+        return self._with_derived(drawn)
+
+    def _with_derived(self, drawn: Iterable[Case]) -> list[Case]:
+        drawn = list(drawn)
         return drawn + [p.derive(case) for p in self.properties if p.derive for case in drawn]

@@ -26,6 +26,23 @@ def small_graphs(generator: torch.Generator) -> Iterator[tuple[str, Tensor, int]
         yield f"a directed graph of {num_nodes} nodes", directed_edges(num_nodes, num_edges, generator), num_nodes
 
 
+def star(num_leaves: int) -> Tensor:
+    """An edge from each of nodes 1, 2, ... into node 0: (2, num_leaves)."""
+    leaves = torch.arange(1, num_leaves + 1)
+    return torch.stack([leaves, torch.zeros_like(leaves)])
+
+
+def path_through(order: Tensor) -> Tensor:
+    """The directed path that visits nodes in that order: (2, len(order) - 1)."""
+    return torch.stack([order[:-1], order[1:]])
+
+
+def large_graphs(generator: torch.Generator) -> Iterator[tuple[str, Tensor, int]]:
+    """As `small_graphs`, and larger, one of them with a full inbox."""
+    yield "a star: 40 edges into node 0", star(40), 41
+    yield "a directed graph of 50 nodes", directed_edges(50, 250, generator), 50
+
+
 def links(num_nodes: int, num_links: int, generator: torch.Generator) -> Tensor:
     """Distinct undirected links, each in both directions, in random order: (2, 2 * num_links)."""
     pairs = torch.combinations(torch.arange(num_nodes))

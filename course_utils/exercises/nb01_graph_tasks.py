@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import graphs
 from .declare import Case, Exercise, PropertiesOnly, Property, SameEdges, Seed
-from .inputs import NO_EDGES, PATH, directed_edges, links, normal
+from .inputs import NO_EDGES, PATH, directed_edges, links, normal, star
 
 NOTEBOOK = "01_graph_tasks"
 
@@ -29,6 +29,18 @@ def _matrices(generator):
 
 
 to_edge_index = Exercise(graphs.to_edge_index, NOTEBOOK, 1, _matrices, SameEdges())
+
+
+@to_edge_index.further
+def _(generator):
+    v, u = directed_edges(140, 300, generator)
+    A = torch.zeros(140, 140)
+    A[v, u] = normal(300, generator=generator)
+    yield Case("a directed graph of 140 nodes with weights", A)
+    v, u = directed_edges(8, 24, generator)
+    A = torch.zeros(8, 8)
+    A[v, u] = 10.0 ** -torch.arange(24)
+    yield Case("weights from 1 down to almost nothing", A)
 
 
 @to_edge_index.misconception("rows and columns swapped", "Every edge came out backwards. A[v, u] belongs to the edge "
@@ -108,6 +120,13 @@ def _counts_every_edge(case, value):
 degrees = Exercise(graphs.degrees, NOTEBOOK, 1, _edge_lists, properties=(
     Property("every edge is counted once", _counts_every_edge),
 ))
+
+
+@degrees.further
+def _(generator):
+    yield Case("a star: 300 edges into node 0", star(300), 301)
+    yield Case("a directed graph of 60 nodes", directed_edges(60, 1500, generator), 60)
+    yield Case("a path of three and 200 isolated nodes", PATH, 203)
 
 
 @degrees.misconception("out-degree", "You counted the edges that leave each node. A message travels along its edge, so what "
@@ -205,6 +224,15 @@ permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
     Property("no edge is lost", _of_two_matrices(_no_edge_lost)),
     Property("each node keeps its own edges and features", _of_two_matrices(_features_stay_with_their_node)),
 ))
+
+
+@permute.further
+def _(generator):
+    A = graphs.to_adjacency(directed_edges(40, 300, generator), 40)
+    p = torch.randperm(40, generator=generator)
+    yield Case("a directed graph of 40 nodes", A, normal(40, 5, generator=generator), p)
+    A = graphs.to_adjacency(directed_edges(6, 14, generator), 6)
+    yield Case("two nodes exchanged", A, normal(6, 2, generator=generator), torch.tensor([0, 4, 2, 3, 1, 5]))
 
 
 @permute.misconception("rows alone", "The rows of A moved and its columns did not, so each node now has another node's "
@@ -377,6 +405,13 @@ split_links = Exercise(graphs.split_links, NOTEBOOK, 3, _undirected, PropertiesO
     Property("the same generator gives the same split", _of_two_edge_lists(_repeats), _with_seed(0)),
     Property("another generator gives another split", _of_two_edge_lists(_varies), _with_seed(1)),
 ))
+
+
+@split_links.further
+def _(generator):
+    for num_nodes, num_links, fraction in ((40, 120, 0.07), (300, 70, 0.8)):
+        yield Case(f"{num_nodes} nodes and {num_links} links, {fraction:.0%} hidden",
+                   links(num_nodes, num_links, generator), fraction, Seed(num_nodes))
 
 
 def _hidden(case, value):

@@ -6,7 +6,7 @@ import torch
 
 from .. import graphs, message_passing
 from .declare import Case, Close, Exercise, Property
-from .inputs import normal, shuffled, small_graphs
+from .inputs import directed_edges, large_graphs, normal, path_through, shuffled, small_graphs
 
 NOTEBOOK = "02_message_passing"
 relu = torch.relu
@@ -42,6 +42,13 @@ def _rounds(generator):
 
 
 message_round = Exercise(message_passing.message_round, NOTEBOOK, 3, _rounds, properties=(EQUIVARIANT,))
+
+
+@message_round.further
+def _large_rounds(generator):
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(large_graphs(generator), ((3, 5), (12, 20))):
+        h = normal(num_nodes, d_in, generator=generator)
+        yield Case(label, h, edge_index, *_weights(d_out, d_in, generator))
 
 
 @message_round.misconception("bias once a node", "Your bias is added once to every node. Look where b stands in Algorithm 4: "
@@ -197,6 +204,19 @@ def _repeated(generator):
 run_rounds = Exercise(message_passing.run_rounds, NOTEBOOK, 2, _repeated, properties=(EQUIVARIANT,))
 
 
+@run_rounds.further
+def _(generator):
+    order = torch.randperm(30, generator=generator)
+    graphs_and_rounds = (("a path through 30 nodes", path_through(order), 30, 20),
+                         ("a directed graph of 25 nodes", directed_edges(25, 40, generator), 25, 9))
+    for label, edge_index, num_nodes, K in graphs_and_rounds:
+        W_self, W_neigh, b = _weights(6, 6, generator)
+        # Orthogonal matrices: over many rounds h neither dies out nor outgrows what float32 can tell apart.
+        W_self, W_neigh = (torch.linalg.qr(W)[0] for W in (W_self, W_neigh))
+        h = normal(num_nodes, 6, generator=generator)
+        yield Case(f"{label}, K = {K}", h, edge_index, W_self, W_neigh / 2, b, K)
+
+
 @run_rounds.misconception("K rounds", "You made K rounds. In Algorithm 4, k runs over 0, 1, ..., K, and the output is "
                           "h^(K+1). How many rounds is that for K = 0?")
 def _(h, edge_index, W_self, W_neigh, b, K):
@@ -264,8 +284,8 @@ def _(h, edge_index, W_self, W_neigh, b, K):
 # ------------------------------------------------------------------------------------------------------ dense_round
 
 
-def _dense(generator):
-    for case in _rounds(generator):
+def _dense(generator, rounds=_rounds):
+    for case in rounds(generator):
         h, edge_index, *weights = case.args
         yield Case(case.label, h, graphs.to_adjacency(edge_index, len(h)), *weights)
 
@@ -279,6 +299,11 @@ def _renumbered_matrix(case):
 dense_round = Exercise(message_passing.dense_round, NOTEBOOK, 2, _dense, properties=(
     Property(EQUIVARIANT.name, _follows, _renumbered_matrix),
 ))
+
+
+@dense_round.further
+def _(generator):
+    return _dense(generator, _large_rounds)
 
 
 @dense_round.misconception("A instead of its transpose", "Row v of A lists where v sends. You need where u receives from. On "
@@ -382,6 +407,17 @@ attention_round = Exercise(message_passing.attention_round, NOTEBOOK, 3, _scored
     EQUIVARIANT,
     Property("adding the same number to every score changes nothing", _unchanged, _shifted_scores),
 ))
+
+
+@attention_round.further
+def _(generator):
+    for (label, edge_index, num_nodes), d_out in zip(large_graphs(generator), (3, 7)):
+        num_edges = edge_index.shape[1]
+        # Sixty-fourths, to which 2 can be added without rounding
+        scores = (64 * normal(num_edges, generator=generator)).round() / 64
+        scores = scores + 1000 * (torch.arange(num_edges) % 3 - 1)
+        h, W = normal(num_nodes, 4, generator=generator), normal(d_out, 4, generator=generator)
+        yield Case(f"{label}, with scores near -1000, 0 and 1000", h, edge_index, scores, W)
 
 
 def _weighted(h, edge_index, alpha, W):

@@ -6,7 +6,7 @@ import torch
 
 from .. import graph_networks, message_passing
 from .declare import Case, Close, Exercise, Property, SamePartitions, SameWeightedEdges
-from .inputs import NO_EDGES, PATH, directed_edges, links, normal, shuffled
+from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
 
 NOTEBOOK = "03_graph_networks"
 
@@ -41,6 +41,12 @@ def _follows_edges(case, value, again, other):
 gcn_norm = Exercise(graph_networks.gcn_norm, NOTEBOOK, 3, _graphs, same=SameWeightedEdges(), properties=(
     Property("renumbering the nodes renumbers the edges, and changes no weight", _follows_edges, _renumbered_graph),
 ))
+
+
+@gcn_norm.further
+def _(generator):
+    yield Case("a star: 300 edges into node 0", star(300), 301)
+    yield Case("an undirected graph of 40 nodes", links(40, 120, generator), 40)
 
 
 def _normalised(edge_index, num_nodes, d_u, d_v=None, loops=True):
@@ -190,6 +196,18 @@ receptive_field = Exercise(message_passing.receptive_field, NOTEBOOK, 2, _near, 
 ))
 
 
+@receptive_field.further
+def _(generator):
+    order = torch.randperm(80, generator=generator)
+    yield Case("the end of a path through 80 nodes, k = 70", path_through(order), 80, int(order[-1]), 70)
+    yield Case("a node of that path, k = 13", path_through(order), 80, int(order[40]), 13)
+    yield Case("a star: 300 edges into node 0, k = 1", star(300), 301, 0, 1)
+    # Whoever marks nodes while going through these edges gets from one end to the other at once.
+    backwards = path_through(torch.arange(9)).flip(1)
+    yield Case("the end of a path through 9 nodes, listed from its end, k = 2", backwards, 9, 8, 2)
+    yield Case("a directed graph of 60 nodes, k = 3", directed_edges(60, 90, generator), 60, 17, 3)
+
+
 def _reached(edge_index, num_nodes, start, steps, keep=True):
     """Nodes reached against the arrows; without ``keep`` only those at the end of a walk of exactly so many steps."""
     v, u = edge_index
@@ -313,6 +331,14 @@ readout = Exercise(graph_networks.readout, NOTEBOOK, 2, _batches, parameters=("h
 ))
 
 
+@readout.further
+def _(generator):
+    batch = torch.randint(60, (150,), generator=generator).sort().values
+    yield Case("60 graphs, some without a node", normal(150, 4, generator=generator), batch)
+    batch, h = torch.tensor([3] * 300 + [7] * 20), normal(320, 2, generator=generator)
+    yield Case("a graph of 300 nodes, and gaps of three graphs without a node", h, batch)
+
+
 @readout.misconception("a mean", "You took the mean. It cannot tell a graph from two copies of it; here the sum was asked "
                        "for.")
 def _(h, batch):
@@ -413,6 +439,23 @@ wl_colours = Exercise(
         Property("renumbering the nodes renumbers the colours", _follows_rows, _renumbered_colours),
         Property("what was told apart once stays apart", _never_merge),
     ))
+
+
+@wl_colours.further
+def _(generator):
+    path, same = path_through(torch.randperm(14, generator=generator)), torch.zeros(14, dtype=torch.int64)
+    yield Case("a directed path through 14 nodes, 8 rounds", path, 14, 8, same)
+    # A node that receives so many messages of color 0, beside one that receives a single message of color 1.
+    # Whoever writes an inbox as a number in that base takes the two for the same.
+    sizes = [size for base in (8, 10, 16) for size in (base, 1)]
+    hubs, leaves = torch.arange(len(sizes)), torch.arange(len(sizes), len(sizes) + sum(sizes))
+    edge_index = torch.stack([leaves, hubs.repeat_interleave(torch.tensor(sizes))])
+    start = torch.cat([0 * hubs, (hubs % 2).repeat_interleave(torch.tensor(sizes))])
+    label = "hubs with 8, 10 and 16 messages, 2 rounds, two colors at the start"
+    yield Case(label, edge_index, len(start), 2, start)
+    start = torch.randint(300, (40,), generator=generator)
+    label = "an undirected graph of 40 nodes, 3 rounds, 300 colors at the start"
+    yield Case(label, links(40, 60, generator), 40, 3, start)
 
 
 def _recoloured(edge_index, num_nodes, rounds, start, key):

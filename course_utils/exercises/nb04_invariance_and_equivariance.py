@@ -98,6 +98,12 @@ random_rotation = Exercise(symmetry.random_rotation, NOTEBOOK, 3, _counts, Prope
 ), parameters=("count", "generator"))
 
 
+@random_rotation.further
+def _(generator):
+    for count in (37, 257):
+        yield Case(f"{count} rotations", count, Seed(int(torch.randint(1 << 40, (), generator=generator))))
+
+
 def _if_many(test):
     """A sentence on how rotations are distributed is true or false of many."""
     return lambda case, value: case.args[0] < MANY or bool(test(value.double()))
@@ -270,6 +276,23 @@ def _quantities(generator):
 act = Exercise(symmetry.act, NOTEBOOK, 3, _quantities)
 
 
+@act.further
+def _(generator):
+    """Motions of all sizes, among them a half turn and the inversion."""
+    small = symmetry.rotation_about(normal(3, generator=generator), 0.1)
+    motions = {
+        "a small turn": small,
+        "a small turn with the inversion": -small,
+        "a half turn": torch.diag(torch.tensor([-1.0, -1, 1])),
+        "any turn": symmetry.random_rotation((), generator),
+        "the inversion": -torch.eye(3),
+    }
+    for (kind, axes), size in zip(symmetry.KINDS.items(), (40, 35, 30, 50, 45, 20)):
+        for name, R in motions.items():
+            x = normal(size, *[3] * axes, generator=generator)
+            yield Case(f"{size} {kind}s, {name} and a shift", kind, R, normal(3, generator=generator), x)
+
+
 def _acting(kind, R, b, x, **other):
     """The table of kinds, one line of which is another: a function of det R (), R, b and x."""
     rule = {
@@ -422,6 +445,12 @@ def _mystery(f):
     return Named(f"systems.mystery.{f.__name__}")
 
 
+def hidden_mystery(form, generator):
+    """One of the functions of that form, a place in `mystery.FORMS`, that `mystery.hidden` makes."""
+    number = int(torch.randint(1 << 20, (), generator=generator))
+    return Named(f"systems.mystery.hidden({form + len(mystery.FORMS) * number})")
+
+
 def _plainly(f):
     """What a mystery function computes, in the words of its docstring."""
     words = f.__doc__.split(":")[0]
@@ -450,6 +479,18 @@ def _functions(generator):
 
 
 equivariance_error = Exercise(symmetry.equivariance_error, NOTEBOOK, 2, _functions)
+
+
+@equivariance_error.further
+def _(generator):
+    """Functions that no name tells, on larger clouds."""
+    kinds = {"scalar": (0, 1, 13, 17), "vector": (2, 3, 5, 14), "position": (2, 3, 4, 18), "pseudoscalar": (6,),
+             "pseudovector": (2, 7)}
+    for form, kind in [(form, kind) for kind in kinds for form in kinds[kind]]:
+        R, b = _motion(1 if form % 3 else -1, generator)
+        x = normal(30, 3, generator=generator) - torch.tensor([1.0, -2.0, 0.5])
+        yield Case(f"a function that returns a {kind}, 30 points", hidden_mystery(form, generator), kind,
+                   R.double(), b.double(), x.double())
 
 
 def _two_sides(f, kind, R, b, x):
@@ -590,6 +631,12 @@ def _mysteries(generator):
 
 
 classify = Exercise(symmetry.classify, NOTEBOOK, 3, _mysteries, SameWords())
+
+@classify.further
+def _(generator):
+    for form in range(len(mystery.FORMS)):
+        yield Case("a function that no name tells", hidden_mystery(form, generator))
+
 
 _AXES = torch.eye(3, dtype=DOUBLE)
 _QUARTERS = [symmetry.rotation_about(axis, pi / 2).round() for axis in _AXES]

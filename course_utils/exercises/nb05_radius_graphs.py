@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from .. import neighbors
 from .declare import Case, Exercise, PropertiesOnly, Property, SameEdges, SamePartitions, wrong_form
-from .inputs import NO_EDGES, PATH, directed_edges, links, normal, shuffled
+from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
 
 NOTEBOOK = "05_radius_graphs"
 DOUBLE = torch.float64
@@ -70,6 +70,28 @@ radius_graph = Exercise(neighbors.radius_graph, NOTEBOOK, 2, _clouds, SameEdges(
     Property("every edge has its reverse", _both_ways),
     Property("turning and shifting all points changes no edge", _same_edges_again, _moved),
 ))
+
+
+def _in_a_wide_gap(x, share):
+    """A cutoff as `_in_a_gap` picks it, in the widest of twenty gaps from there on."""
+    d = torch.pdist(x.double()).unique()
+    first = int(share * (len(d) - 21))
+    i = first + int(d[first:first + 21].diff().argmax())
+    return float(d[i] + d[i + 1]) / 2
+
+
+@radius_graph.further
+def _(generator):
+    x = 4 * normal(45, 3, generator=generator).to(DOUBLE)
+    r = _in_a_wide_gap(x, 0.5)
+    yield Case(f"45 points in space, r = {r:.3g}", x, r)
+    x = normal(45, 3, generator=generator) + 5000
+    r = _in_a_wide_gap(x, 0.3)
+    yield Case(f"45 points some 9,000 from the origin, in float32, r = {r:.3g}", x, r)
+    grid = [[i, j, 0] for i in range(7) for j in range(6)]
+    yield Case("a grid of 7 by 6 points, r = 1", _points(*grid)[shuffled(42)], 1.0)
+    crowd = _points(*[[2, 1, 0]] * 20, [2, 2, 0])
+    yield Case("20 points in one place and one at distance 1, r = 1", crowd, 1.0)
 
 
 def _joined(x, near, self_loops=False):
@@ -241,6 +263,19 @@ components = Exercise(neighbors.components, NOTEBOOK, 2, _in_parts, SamePartitio
 ))
 
 
+@components.further
+def _(generator):
+    order = torch.randperm(70, generator=generator)
+    ends_first = torch.stack([order[:35], order[35:].flip(0)], dim=1).flatten()
+    shuffle = torch.randperm(69, generator=generator)
+    yield Case("a path through 70 nodes", path_through(order)[:, shuffle], 70)
+    to_and_fro = path_through(ends_first)
+    to_and_fro[:, ::2] = to_and_fro[:, ::2].flip(0)
+    yield Case("a path through 70 nodes whose arrows alternate", to_and_fro, 70)
+    yield Case("a star: 60 edges into node 0, and 20 isolated nodes", star(60), 81)
+    yield Case("a directed graph of 60 nodes", directed_edges(60, 45, generator), 60)
+
+
 def _spread(edge_index, num_nodes, rounds):
     """The lowest number heard of after so many rounds, along the arrows."""
     label = torch.arange(num_nodes)
@@ -407,6 +442,15 @@ knn_graph = Exercise(neighbors.knn_graph, NOTEBOOK, 3, _near_ones, SameEdges(), 
 ))
 
 
+@knn_graph.further
+def _(generator):
+    """Many ties: a sort that is not stable keeps the order of a few equal numbers only."""
+    grid = [[i, j, 0] for i in range(8) for j in range(7)]
+    yield Case("a grid of 8 by 7 points, k = 5", _points(*grid)[shuffled(56)], 5)
+    yield Case("40 points in one place, k = 12", _points(*[[1, 2, 0]] * 40), 12)
+    yield Case("50 points in space, k = 30", normal(50, 3, generator=generator).to(DOUBLE), 30)
+
+
 def _d2(x, to_itself=math.inf):
     """Squared distances (num_nodes, num_nodes), and on the diagonal whatever keeps a node from choosing itself."""
     d2 = sum((axis[:, None] - axis[None]).square() for axis in x.T)
@@ -553,6 +597,14 @@ def _distances(generator):
     yield Case("six distances as a table of 2 by 3, r = 3", 6 * torch.rand(2, 3, generator=generator).to(DOUBLE), 3.0)
 
 
+def _far_and_near(generator):
+    for r in (0.2, 40.0):
+        beyond = torch.tensor([1, 1.0001, 1.7, 50, 1e4], dtype=DOUBLE)
+        d = torch.cat([torch.arange(200, dtype=DOUBLE) / 200, beyond])
+        yield Case(f"distances from 0 to far beyond r = {r:g}", r * d, r)
+        yield Case(f"distances just below r = {r:g}", r * (1 - torch.tensor(NEAR, dtype=DOUBLE)), r)
+
+
 def _just_below(case):
     return case.label.startswith("distances just below")
 
@@ -621,6 +673,7 @@ envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(
     Property("nor has its second derivative",
              _at_the_end(2, "its second derivative just below r is not 0, as it is beyond.")),
 ), parameters=("d", "r"))
+envelope.further(_far_and_near)
 
 
 def _on_grid(test):

@@ -9,7 +9,7 @@ import torch
 from .. import frames, symmetry
 from .declare import Case, Close, Exercise, Named, PropertiesOnly, Property, SameSet, Seed, wrong_form
 from .inputs import normal
-from .nb04_invariance_and_equivariance import far_from_uniform
+from .nb04_invariance_and_equivariance import far_from_uniform, hidden_mystery
 
 NOTEBOOK = "06_augmentation_and_canonicalization"
 AXES = torch.eye(3)
@@ -169,6 +169,17 @@ augment = Exercise(frames.augment, NOTEBOOK, 3, _labelled, PropertiesOnly(), (
     Property("the same generator gives the same copies", _of_copies(_repeats), _again(0)),
     Property("another generator gives others", _of_copies(_varies), _again(1)),
 ), parameters=("x", "y", "kind", "generator", "batch"))
+
+
+@augment.further
+def _(generator):
+    def seed():
+        return Seed(int(torch.randint(1 << 40, (), generator=generator)))
+
+    x, batch = _clouds(5, 40, 4, 21, 6, 5, 30, 4, 9, 5, 4, 7, generator=generator)
+    for kind, axes in (("position", 1), ("tensor", 2), ("vector", 1)):
+        y = normal(12, *[3] * axes, generator=generator)
+        yield Case(f"12 clouds with a {kind} each", x, y, kind, seed(), batch)
 
 
 def _turning(x, y, kind, generator, batch, draw=symmetry.random_rotation, label=symmetry.act, about=frames.centroid,
@@ -469,6 +480,12 @@ pca_frames = Exercise(frames.pca_frames, NOTEBOOK, 2, _clear_clouds, SameSet("fr
 ))
 
 
+@pca_frames.further
+def _(generator):
+    for n in (25, 40):
+        yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator))
+
+
 def _four(axes, signs=frames.SIGNS[frames.SIGNS.prod(1) > 0]):
     """The axes (3, 3), made right-handed, with the signs (count, 3) on their columns."""
     axes = axes * torch.linalg.det(axes).sign()
@@ -677,6 +694,12 @@ canonicalize = Exercise(frames.canonicalize, NOTEBOOK, 3, _clear_clouds, Propert
 ))
 
 
+@canonicalize.further
+def _(generator):
+    for n in (25, 40):
+        yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator))
+
+
 def _posed(x, signs):
     """z, F, c with ``signs(z)`` (2,) or (3,) on right-handed axes; of two the third follows."""
     F, c = _raw_axes(x), x.mean(0)
@@ -883,6 +906,15 @@ def _answers_along(case, value, turned, other):
 frame_average = Exercise(frames.frame_average, NOTEBOOK, 3, _networks, Close(1e-3, 1e-4), (
     Property("the answer turns and shifts with the cloud, as its kind demands", _answers_along, _turned_cloud),
 ))
+
+
+@frame_average.further
+def _(generator):
+    """Functions that no name tells, taken for each kind that their answers may be of."""
+    kinds = {"scalar": (1, 13), "vector": (2, 5, 9, 14), "position": (4, 12, 19)}
+    for form, kind in [(form, kind) for kind in kinds for form in kinds[kind]]:
+        f, x = hidden_mystery(form, generator), _with_clear_axes(25, generator)
+        yield Case(f"a function that returns a {kind}, and 25 points", f, x, kind)
 
 
 def _averaged(f, x, kind, some=frames.pca_frames, see=lambda x, c, F: (x - c) @ F, back=symmetry.act):

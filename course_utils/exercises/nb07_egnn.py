@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from .. import egnn, neighbors, symmetry
 from ..message_passing import aggregate
 from .declare import Case, Close, Exercise, Named, Property, drawn_parameters
-from .inputs import NO_EDGES, PATH, directed_edges, normal, shuffled, small_graphs
+from .inputs import NO_EDGES, PATH, directed_edges, large_graphs, normal, shuffled, small_graphs
 
 NOTEBOOK = "07_egnn"
 PSI_F, PSI_C, PHI = (Named(f"systems.untrained.{name}") for name in ("psi_f", "psi_c", "phi"))
@@ -74,6 +76,12 @@ egnn_features = Exercise(egnn.egnn_features, NOTEBOOK, 2, _features, properties=
     Property("renumbering the nodes renumbers the answer", _rows_follow, _renumbered_graph),
     Property("turning, mirroring and shifting the points changes nothing", _same, _moved_graph),
 ))
+
+
+@egnn_features.further
+def _(generator):
+    for (label, edge_index, n), d in zip(large_graphs(generator), (3, 9)):
+        yield Case(label, normal(n, d, generator=generator), _cloud(n, generator), edge_index, PSI_F, PHI)
 
 
 def _line_one(h, x, edge_index, psi_f, phi, of_edge=None, read="uv", at="u", reduce="sum"):
@@ -262,12 +270,14 @@ def _batch(*sizes):
     return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
 
 
-def _coordinates(generator):
-    def case(label, d, *sizes, dtype=torch.float32):
-        n = sum(sizes)
-        h, x = normal(n, d, generator=generator), _cloud(n, generator)
-        return Case(label, h.to(dtype), x.to(dtype), PSI_C, _batch(*sizes))
+def _clouds(generator, label, d, *sizes, dtype=torch.float32):
+    n = sum(sizes)
+    h, x = normal(n, d, generator=generator), _cloud(n, generator)
+    return Case(label, h.to(dtype), x.to(dtype), PSI_C, _batch(*sizes))
 
+
+def _coordinates(generator):
+    case = partial(_clouds, generator)
     yield case("two particles", 2, 2)
     yield case("one particle alone", 3, 1)
     yield case("a cloud of 5 particles", 4, 5)
@@ -304,6 +314,12 @@ egnn_coordinates = Exercise(egnn.egnn_coordinates, NOTEBOOK, 3, _coordinates, pr
     Property("renumbering the particles renumbers the answer", _particles_follow, _renumbered_cloud),
     Property("x' turns, mirrors and shifts with x", _turned_along, _moved_cloud),
 ), parameters=("h", "x", "psi_c", "batch"))
+
+
+@egnn_coordinates.further
+def _large_clouds(generator):
+    yield _clouds(generator, "a cloud of 18 particles", 6, 18)
+    yield _clouds(generator, "eleven clouds, of 1 to 10 particles", 3, 3, 1, 10, 2, 2, 5, 1, 4, 2, 1, 2)
 
 
 def _line_two(h, x, psi_c, batch, towards=lambda x, u, v: x[u] - x[v], read="uv", at="u", d2=None, pairs=None):
@@ -522,8 +538,8 @@ def _(h, x, psi_c, batch):
 # ---------------------------------------------------------------------------------------------------- with_constant
 
 
-def _summed(generator):
-    for case in _coordinates(generator):
+def _summed(generator, clouds=_coordinates):
+    for case in clouds(generator):
         h, x, _, batch = case.args
         v, u = neighbors.all_pairs(len(x), batch)
         weight = h[u, :1] + 2 * h[v, 1:2]  # the sum over v != u of some psi_c
@@ -559,6 +575,11 @@ with_constant = Exercise(egnn.with_constant, NOTEBOOK, 2, _summed, properties=(
     Property("the answer turns, mirrors and shifts with x and x'", _turned_along, _moved_pair),
     Property("a cloud more in the batch changes nothing for the others", _untouched, _one_more_cloud),
 ), parameters=("x", "x_new", "batch"))
+
+
+@with_constant.further
+def _(generator):
+    return _summed(generator, _large_clouds)
 
 
 def _sizes(batch):
@@ -687,14 +708,16 @@ def _within(sizes, num_edges, generator):
     return torch.cat([start + directed_edges(n, num_edges, generator) for start, n in zip(starts, sizes)], dim=1)
 
 
-def _layers(generator):
-    def case(label, d, hidden, edge_index, *sizes, dtype=torch.float32):
-        options, n = {"d": d, "hidden": hidden}, sum(sizes)
-        numbers = drawn_parameters(egnn.EGNNLayer, options, generator)
-        numbers = {name: part.to(dtype) for name, part in numbers.items()}
-        h, x = normal(n, d, generator=generator).to(dtype), _cloud(n, generator).to(dtype)
-        return Case(label, options, numbers, h, x, edge_index, _batch(*sizes))
+def _layer(generator, label, d, hidden, edge_index, *sizes, dtype=torch.float32):
+    options, n = {"d": d, "hidden": hidden}, sum(sizes)
+    numbers = drawn_parameters(egnn.EGNNLayer, options, generator)
+    numbers = {name: part.to(dtype) for name, part in numbers.items()}
+    h, x = normal(n, d, generator=generator).to(dtype), _cloud(n, generator).to(dtype)
+    return Case(label, options, numbers, h, x, edge_index, _batch(*sizes))
 
+
+def _layers(generator):
+    case = partial(_layer, generator)
     yield case("a directed path of three nodes", 2, 3, PATH, 3)
     yield case("one node without edges", 3, 2, NO_EDGES, 1)
     yield case("a path of three and two isolated nodes", 4, 5, PATH, 5)
@@ -740,6 +763,13 @@ EGNNLayer = Exercise(egnn.EGNNLayer, NOTEBOOK, 3, _layers, properties=(
 
 def _squared(x, pairs):
     return egnn.squared_distances(x, pairs)
+
+
+@EGNNLayer.further
+def _(generator):
+    yield _layer(generator, "a cloud of 12 nodes", 9, 12, directed_edges(12, 60, generator), 12)
+    sizes = (2, 4, 3, 2, 3, 2)
+    yield _layer(generator, "six clouds, of 2 to 4 nodes", 3, 6, _within(sizes, 2, generator), *sizes)
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",

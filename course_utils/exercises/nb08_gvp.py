@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import torch
 
@@ -25,6 +26,11 @@ def _rows(generator):
 
 
 yzx_to_xyz = Exercise(symmetry.yzx_to_xyz, NOTEBOOK, 1, _rows)
+
+
+@yzx_to_xyz.further
+def _(generator):
+    yield Case("300 nodes", normal(300, 7, generator=generator))
 
 
 @yzx_to_xyz.misconception("the inverse permutation", "Your order is the right one for the way back, from x, y, z to y, z, x. "
@@ -185,6 +191,17 @@ def _texts(generator):
 
 
 irreps_dim = Exercise(symmetry.irreps_dim, NOTEBOOK, 2, _texts, SameNumber())
+
+
+@irreps_dim.further
+def _(generator):
+    def number(low, high):
+        return int(torch.randint(low, high, (), generator=generator))
+
+    every_degree = " + ".join(f"{number(1, 30)}x{l}{'oe'[l % 2]}" for l in range(16))
+    for text in (f"{number(200, 900)}x0e + {number(100, 200)}x{number(20, 90)}o", f"{number(2000, 9000)}x1o",
+                 f"{number(100, 200)}e", every_degree):
+        yield Case(f'"{text}"', text)
 
 
 def _sum(text, size=lambda l, parity: 2 * l + 1, each=lambda multiplicity, size: multiplicity * size, one=1):
@@ -360,15 +377,18 @@ def _(text):
 # -------------------------------------------------------------------------------------------------------------- GVP
 
 
-def _layers(generator):
-    def case(label, num_nodes, n, nu, m, mu, dtype=torch.float32, zero=False):
-        options = {"n": n, "nu": nu, "m": m, "mu": mu}
-        parameters = {name: part.to(dtype) for name, part in drawn_parameters(gvp.GVP, options, generator).items()}
-        s, V = normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator)
-        if zero:
-            V[:-1] = 0
-        return Case(label, options, parameters, s.to(dtype), V.to(dtype))
+def _layer(generator, label, num_nodes, n, nu, m, mu, dtype=torch.float32, zero=False):
+    options = {"n": n, "nu": nu, "m": m, "mu": mu}
+    parameters = drawn_parameters(gvp.GVP, options, generator)
+    parameters = {name: part.to(dtype) for name, part in parameters.items()}
+    s, V = normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator)
+    if zero:
+        V[:-1] = 0
+    return Case(label, options, parameters, s.to(dtype), V.to(dtype))
 
+
+def _layers(generator):
+    case = partial(_layer, generator)
     yield case("3 nodes, and 3 of everything", 3, 3, 3, 3, 3)
     yield case("5 nodes, n = 4, nu = 2, m = 6, mu = 3", 5, 4, 2, 6, 3)
     yield case("4 nodes, n = 3, nu = 5, m = 6, mu = 2", 4, 3, 5, 6, 2)
@@ -400,6 +420,12 @@ GVP = Exercise(gvp.GVP, NOTEBOOK, 4, _layers, Close(1e-3, 1e-3), (
     Property("where V turns, s' stays and V' turns along", _layer_turns_along, _layer_turned),
     Property("V = 0 gives V' = 0", _nothing_from_nothing),
 ))
+
+
+@GVP.further
+def _(generator):
+    yield _layer(generator, "60 nodes, n = 20, nu = 12, m = 15, mu = 9", 60, 20, 12, 15, 9)
+    yield _layer(generator, "7 nodes, n = 1, nu = 1, m = 2, mu = 14", 7, 1, 1, 2, 14)
 
 
 class _Read(gvp.GVP):
@@ -742,12 +768,16 @@ class _(_Read):
 G = Named("systems.untrained.message")
 
 
-def _graphs(generator):
-    def case(label, num_nodes, edge_index, n, nu, n_e, nu_e):
-        num_edges = edge_index.shape[1]
-        return Case(label, normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator), edge_index,
-                    normal(num_edges, n_e, generator=generator), normal(num_edges, nu_e, 3, generator=generator), G)
+def _graph(generator, label, num_nodes, edge_index, n, nu, n_e, nu_e):
+    num_edges = edge_index.shape[1]
+    s, V = normal(num_nodes, n, generator=generator), normal(num_nodes, nu, 3, generator=generator)
+    edge_s = normal(num_edges, n_e, generator=generator)
+    edge_V = normal(num_edges, nu_e, 3, generator=generator)
+    return Case(label, s, V, edge_index, edge_s, edge_V, G)
 
+
+def _graphs(generator):
+    case = partial(_graph, generator)
     yield case("the path 0 -> 1 -> 2", 3, PATH, 2, 2, 1, 1)
     yield case("5 nodes, 8 directed edges", 5, directed_edges(5, 8, generator), 4, 3, 2, 1)
     yield case("6 nodes and 9 edges with as many features each", 6, directed_edges(6, 9, generator), 3, 2, 3, 2)
@@ -771,6 +801,13 @@ def _turns_along(case, value, turned, other):
 gvp_message = Exercise(gvp.gvp_message, NOTEBOOK, 2, _graphs, Close(), (
     Property("where all vectors turn, scalars stay and vectors turn along", _turns_along, _turned),
 ))
+
+
+@gvp_message.further
+def _(generator):
+    many, few = directed_edges(40, 150, generator), directed_edges(300, 40, generator)
+    yield _graph(generator, "40 nodes, 150 directed edges", 40, many, 9, 7, 6, 8)
+    yield _graph(generator, "300 nodes, 40 directed edges", 300, few, 2, 1, 1, 2)
 
 
 def _cat(s, edge_s, V, edge_V):

@@ -10,12 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .declare import Case, Other, Outcome, unchanged
+from .declare import Case, Named, Other, Outcome, fresh, unchanged
+from .watch import Watch, in_library, intact, unlink_watches, watched
 
 
 class Stopped(BaseException):
@@ -26,8 +28,8 @@ class NotAsGiven(Exception):
     """An instance that the numbers of a case do not fit: what is different about it."""
 
 
-# print() borrows sys.stdout without holding it: what a thread that could not be stopped prints to must stay alive.
-_never_ended: list[io.TextIOBase] = []
+# Threads that could not be stopped, and what they print to: print() borrows sys.stdout without holding it.
+_never_ended: dict[threading.Thread, io.TextIOBase] = {}
 
 
 class Counter(io.TextIOBase):
@@ -54,21 +56,34 @@ def _plain(value: Any) -> Any:
     return value if value is None or type(value) in (bool, int, float, str) else Other(type(value).__name__)
 
 
-def _message(error: BaseException) -> str:
+def message(error: BaseException) -> str:
+    """The exception's type and text, at most 1000 characters of it."""
     try:
         text = str(error)[:1000]
-    except Exception:  # noqa: BLE001  a student's exception may have a __str__ that raises
+    except BaseException:  # noqa: BLE001  a student's exception may have a __str__ that raises
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _students_trace(error: BaseException) -> str:
     """The traceback from the student's own function on, without the frames that called it."""
+    _unlink_watches(error)
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename in (__file__, inspect.getfile(nn.Module)):
         frames = frames.tb_next
     lines = [line[:1000] for line in traceback.format_exception(type(error), error, frames)]
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
+
+
+def _unlink_watches(error: BaseException) -> None:
+    """In no traceback, of the error or of those before it, does an entry tell that the call was watched."""
+    todo, seen = [error], set()
+    while todo:
+        each = todo.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            unlink_watches(each.__traceback__)
+            todo += [each.__cause__, each.__context__]
 
 
 def _called(function: Callable, args: list[Any]) -> Any:
@@ -102,8 +117,59 @@ def _not_as_given(layer: Any, parameters: dict[str, Tensor]) -> str | None:
             "and write forward alone.")
 
 
-def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
-    """What one call did. What it prints has to go to ``printed``."""
+MIXED_UP = {"function": "Your `{0}` is a class; expected a function: write it with def.",
+            "class": "Your `{0}` is a function; expected the class of the cell above, with its `__init__` as given."}
+
+
+def could_be_asked(value: Any, asks_for: str) -> bool:
+    """Whether a value that has an exercise's name is meant as an answer, if perhaps a class in place of a function."""
+    return inspect.isclass(value) or (callable(value) and not (asks_for == "class" and isinstance(value, nn.Module)))
+
+
+def cannot_be_asked(function: Callable, asks_for: str, name: str, inputs: Sequence[str]) -> str | None:
+    """Why a function, or a class by its ``forward``, does not take what it is called with; None where it does."""
+    if inspect.isclass(function) != (asks_for == "class"):
+        return MIXED_UP[asks_for].format(name)
+    method, first = "", []
+    if asks_for == "class":
+        function, method, first = getattr(function, "forward", None), ".forward", ["self"]
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # what has no signature, or no forward, says so when it is called
+    try:
+        signature.bind(*first, *inputs)
+    except TypeError:
+        return (f"Your `{name}{method}{signature}` cannot be called with {len(inputs)} arguments; expected "
+                f"({', '.join([*first, *inputs])}).")
+    return None
+
+
+def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter,
+              reference: Callable | Named | None = None) -> Outcome:
+    """What one call did. What it prints has to go to ``printed``.
+
+    With a reference, or its name, ``taken`` says whether the call took the answer from there.
+    """
+    if isinstance(reference, Named):
+        reference = _by_name(reference)
+    if reference is None:
+        return _outcome(function, case, parameters, printed)
+    with Watch(reference, _never_ended) as watch:
+        outcome = _outcome(function, case, parameters, printed)
+    return replace(outcome, taken=watch.taken or watch.is_reference(function))
+
+
+def _by_name(reference: Named) -> Callable | None:
+    """The library's own version; None when a submission has put something else in its place."""
+    with contextlib.suppress(AttributeError, ValueError):
+        answer = fresh(reference)
+        if in_library(watched(answer).__code__.co_filename):
+            return answer
+    return None
+
+
+def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
     args, before = case.fresh_args(), printed.length
     try:
         value = _plain(_called(function, args))
@@ -114,7 +180,7 @@ def call_once(function: Callable, case: Case, parameters: Sequence[str], printed
     except BaseException as error:  # noqa: BLE001  a student's exit() must not end the notebook
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise  # from the keyboard, while the course's own function ran
-        return Outcome(error=_message(error), trace=_students_trace(error), printed=printed.length - before)
+        return Outcome(error=message(error), trace=_students_trace(error), printed=printed.length - before)
     changed = tuple(name for name, given, now in zip(parameters, case.args, args) if not unchanged(given, now))
     return Outcome(value, changed=changed, printed=printed.length - before)
 
@@ -127,11 +193,13 @@ def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[st
 _one_at_a_time = threading.Lock()
 
 
-def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float) -> list[Outcome]:
-    """The outcomes of the calls, in order. Where the time runs out, the last outcome is late and the rest is missing.
+def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float,
+             reference: Callable | None = None) -> list[Outcome]:
+    """The outcomes of the calls, in order, as `call_once` has them. When the time runs out, the last one is
+    late and the rest are missing.
 
     The calls run in a thread of their own, so that one that does not end can be stopped on every system.
-    Raises RuntimeError where it is called while it runs.
+    Raises RuntimeError when it is called while it runs.
     """
     if not _one_at_a_time.acquire(blocking=False):
         raise RuntimeError("a check is running already. Does check(...) stand inside the function? Move it out.")
@@ -143,13 +211,15 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             try:
                 with contextlib.suppress(Stopped):
                     for case in cases:
-                        outcomes.append(call_once(function, case, parameters, printed))
+                        if worker in _never_ended:
+                            break
+                        outcomes.append(call_once(function, case, parameters, printed, reference))
             finally:
                 ended.set()
 
     worker = threading.Thread(target=work, daemon=True)
     try:
-        with contextlib.redirect_stdout(printed):
+        with intact(reference), contextlib.redirect_stdout(printed):
             worker.start()
             try:
                 # Not join: up to Python 3.12 an interrupted join takes a thread that runs for one that has ended.
@@ -161,9 +231,9 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             done = list(outcomes)
             _stop(worker)
     finally:
+        if worker.is_alive():
+            _never_ended[worker] = printed
         _one_at_a_time.release()
-    if worker.is_alive():
-        _never_ended.append(printed)
     return [*done, last]
 
 

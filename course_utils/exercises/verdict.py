@@ -21,7 +21,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is right, wrong, not started or not yours; ``misconception`` is the name of the one recognised."""
+    """``state`` is right, wrong, not started, not yours, or of a grader that failed, not graded; ``misconception`` is the name
+    of the one recognized."""
 
     exercise: str
     state: str
@@ -31,6 +32,8 @@ class Verdict:
     misconception: str | None = None
 
 
+TAKEN = ("Your `{0}` hands the question on to the library's own {0}. Write what it does yourself; other "
+         "functions of the library may help.")
 UNTESTED = "it cannot be tested on this answer."
 
 
@@ -58,27 +61,35 @@ class _Answers:
             return f"your {self.exercise.asks_for} changed its input {' and '.join(outcome.changed)}; work on a copy."
         try:
             return self.exercise.same.difference(outcome.value, self.expected[i].value)
+        except MemoryError:
+            raise  # the machine's fault
         except Exception as error:  # noqa: BLE001  an answer of any form may come in
             return f"the answer cannot be compared with the expected one ({type(error).__name__})."
 
-    def property_faults(self) -> list[list[str | None]]:
-        """For each property and each drawn case, what is wrong; a case without an answer counts as a fault."""
-        table, start = [], self.num_drawn
-        for p in self.exercise.properties:
-            row = []
-            for i in range(self.num_drawn):
-                pair = [i] if p.derive is None else [i, start + i]
-                args = [part for k in pair for part in (self.cases[k], self.value(k))]
-                if any(not isinstance(self.value(k), Tensor | tuple | list) for k in pair):
-                    row.append(UNTESTED)
-                    continue
-                try:
-                    row.append(p.fault(*args))
-                except Exception:  # noqa: BLE001  an answer of any form may come in
-                    row.append(UNTESTED)
-            start += self.num_drawn if p.derive else 0
-            table.append(row)
-        return table
+    def property_fault(self, k: int, i: int) -> str | None:
+        """What is wrong with property k on drawn case i; a case without an answer counts as a fault."""
+        p = self.exercise.properties[k]
+        pair = [i]
+        if p.derive is not None:
+            before = sum(q.derive is not None for q in self.exercise.properties[:k])
+            pair.append(i + self.num_drawn * (1 + before))
+        if any(not isinstance(self.value(place), Tensor | tuple | list) for place in pair):
+            return UNTESTED
+        args = [part for place in pair for part in (self.cases[place], self.value(place))]
+        try:
+            return p.fault(*args)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  an answer of any form may come in
+            return UNTESTED
+
+    def property_faults(self, k: int) -> list[str | None]:
+        """What is wrong with property k on each drawn case."""
+        return [self.property_fault(k, i) for i in range(self.num_drawn)]
+
+    def breaks(self, k: int) -> bool:
+        """Whether property k fails on a drawn case."""
+        return any(self.property_fault(k, i) for i in range(self.num_drawn))
 
     def value(self, i: int):
         return self.outcomes[i].value if i < len(self.outcomes) else None
@@ -105,10 +116,13 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
 
     ``ours`` gives the outcomes of the course's own functions: a grader remembers them.
     """
+    if any(outcome.taken for outcome in outcomes):
+        hint = Finding("hint", TAKEN.format(exercise.name))
+        return Verdict(exercise.name, "not yours", 0, exercise.points, (hint,))
     expected = ours(exercise.reference, cases, exercise.parameters)
     answers = _Answers(exercise, cases, outcomes, expected)
     faults = [answers.fault(i) for i in range(len(cases))]
-    table = answers.property_faults()
+    table = [answers.property_faults(k) for k in range(len(exercise.properties))]
     held = [not any(row) for row in table]
     if not any(faults) and all(held):
         findings = [Finding("right", f"right on {len(cases)} inputs")]
@@ -169,6 +183,7 @@ def _recognise(exercise, cases, answers, expected, faults, table, ours):
     own wrong answers the student gives two times in three, and no fewer than twice. An exception proves nothing: other
     mistakes raise the same."""
     wrong = [i for i, fault in enumerate(faults) if fault]
+    right = [i for i, fault in enumerate(faults) if not fault]
     broken = [any(row) for row in table]
     values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
     best, most = None, 0
@@ -177,13 +192,14 @@ def _recognise(exercise, cases, answers, expected, faults, table, ours):
             continue
         theirs = ours(misconception.wrong, cases, exercise.parameters)
         other = _Answers(exercise, cases, theirs, expected)
-        agree = [answers.same_as(other, i) for i in range(len(cases))]
-        if all(agree) and (values or not wrong) and broken == [any(row) for row in other.property_faults()]:
-            return misconception
-        if any(not fault and not same for fault, same in zip(faults, agree)):
+        if not all(answers.same_as(other, i) for i in right):
             continue  # it is wrong where the student is right
+        agree = {i for i in wrong if answers.same_as(other, i)}
+        if len(agree) == len(wrong) and (values or not wrong):
+            if all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
+                return misconception
         telling = [i for i in range(len(cases)) if other.fault(i)]  # where this misconception goes wrong
-        explained = sum(agree[i] for i in telling if i in values)
+        explained = sum(i in agree for i in telling if i in values)
         if explained >= max(2, 2 * len(telling) / 3) and explained > most:
             best, most = misconception, explained
     return best

@@ -204,22 +204,15 @@ class Run:
             return
         args = self.args
         scores.came((file.student, file.name, file.at, file.late) for file in self.files)
-        bound = {"notebook": self.notebook} if self.notebook else {}
-        self.counted, self.level = run.run(
-            self.files,
-            scores,
-            args.level,
-            jobs=args.jobs or 0,
-            scheduler=args.scheduler,
-            again=args.again,
-            seconds=args.seconds,
-            **bound,
-        )
+        scores.bind(self.notebook)
+        how = {"jobs": args.jobs or 0, "scheduler": args.scheduler, "again": args.again, "seconds": args.seconds}
+        self.counted, self.level = run.run(self.files, scores, args.level, notebook=self.notebook, **how)
 
     def told(self, rows: list[Row], every: list[scoring.Score]) -> int:
         """Print what came out, write Gradescope's results, and return the exit code: 1 where something was
         not graded."""
-        own = [row for row in rows if self._is_of_these(row)]
+        handed_in = {(file.student, file.name) for file in self.files}
+        own = [row for row in rows if not handed_in.isdisjoint((row.student, name) for name in row.file_names)]
         if len(self.files) == 1:
             for row in own:
                 print("\n".join(cards.as_text(row)))
@@ -241,11 +234,6 @@ class Run:
         if self.args.results and not self._results(own, every):
             return 1
         return 1 if missing or self.counted["not graded"] else 0
-
-    def _is_of_these(self, row: Row) -> bool:
-        """Whether a row is one of the files; a file that holds two notebooks has a row for each."""
-        names_of_row = {row.file, row.file.removesuffix(f" ({row.graded.notebook})")}
-        return any(file.student == row.student and file.name in names_of_row for file in self.files)
 
     def _counts(self) -> str:
         states = [state for state in (*run.STATES, "as before") if self.counted[state] or state == "graded"]

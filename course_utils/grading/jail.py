@@ -3,7 +3,7 @@
     namespaces     other processes, the network, shared memory; a small disk of its own, all others read-only (Landlock lets
                    through what changes a file without opening it, such as chmod)
     files          (Landlock) every file outside a list; without it in the list, nothing can be opened
-    system calls   (seccomp) new processes and programs, sockets, tracing: refused with EPERM
+    system calls   (seccomp) new processes and programs, sockets, tracing, priorities: refused with EPERM
     limits         CPU time, memory, size of files, number of open files and of threads
     capabilities   what root may do, or may in namespaces of its own
     own uid        files and processes of whoever runs the grader; needs root, and a library that others may read
@@ -20,6 +20,7 @@ import os
 import platform
 import stat
 import struct
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -147,7 +148,9 @@ CALLS = {
     "add_key": (248, 217), "request_key": (249, 218), "io_uring_setup": (425, 425), "memfd_create": (319, 279),
     "socketpair": (53, 199), "memfd_secret": (447, 447), "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
-    "inotify_init": (253, None), "inotify_init1": (294, 26), "fanotify_init": (300, 262), "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180)}
+    "inotify_init": (253, None), "inotify_init1": (294, 26), "fanotify_init": (300, 262), "shmget": (29, 194),
+    "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118), "sched_setattr": (314, 274), "sched_setaffinity": (203, 122)}
 CLONE, CLONE3, AS_THREAD = (56, 220), (435, 435), 0x10000
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, and the kernel's number for it
 LOAD, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # classic BPF
@@ -212,14 +215,19 @@ def others_can_read(path: Path) -> bool:
     return all(p.stat().st_mode & 0o1 for p in (path, *path.parents)) and bool(path.stat().st_mode & 0o4)
 
 
+def cpu_seconds(process: int) -> float:
+    """The processor time that a process has used. Its clock is ``~pid << 3 | 2``: clock_getcpuclockid(3)."""
+    return time.clock_gettime(~process << 3 | 2)
+
+
 def empty(folder: Path) -> None:
     """Remove what is in a folder, however deep, and what was written on it. What a folder holds is moved up before it goes:
     `shutil.rmtree` calls itself, and holds a file open, for each level."""
     os.chmod(folder, 0o777)
     os.utime(folder, (0, 0))
-    for name in os.listxattr(folder):
+    for name in os.listxattr(folder) if hasattr(os, "listxattr") else ():
         os.removexattr(folder, name)
-    moved = itertools.count()
+    numbers = itertools.count()
     while left := list(folder.iterdir()):
         for path in left:
             if path.is_symlink() or not path.is_dir():
@@ -227,5 +235,5 @@ def empty(folder: Path) -> None:
                 continue
             path.chmod(0o700)
             for inner in path.iterdir():
-                inner.rename(folder / f"{path.name[:99]}.{next(moved)}")
+                inner.rename(next(place for i in numbers if not os.path.lexists(place := folder / str(i))))
             path.rmdir()

@@ -29,7 +29,7 @@ code {{ font-size: .95em }} .small {{ font-size: .85em; opacity: .8 }}
 """
 OTHERWISE = {  # words of a card without a known misconception -> what the class page counts it as
     "hands the question on": "the library's own function",
-    "is no valid Python": "no valid Python",
+    "is not valid Python": "no valid Python",
     "your function returned None": "returned None",
     "no answer came in time": "no answer in time",
     "your function stopped with": "stopped with an error",

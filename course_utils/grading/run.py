@@ -1,9 +1,11 @@
-"""From a list of files to scores in a database, on this machine or on a cluster."""
+"""From a list of files to scores in a database, on this machine or on a cluster.
+
+A file whose grading may have failed for the machine's sake is tried once more after all the others, by itself.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import os
 import queue
 import random
@@ -11,108 +13,148 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
 from . import judge
+from .children import LEVELS, Forked, LevelUnavailable, ServerDied, Spawned
 from .inbox import File
-from .judge import Graded
+from .judge import Terms
+from .records import STATES as STATES, Graded
 from .store import Scores
-
-STATES = ("graded", "blank", "unreadable", "timed out", "died", "not graded")
 
 
 def run(files: list[File], scores: Scores, level: str = "auto", *, jobs: int = 0, scheduler: str = "", again: bool = False,
-        seconds: float = judge.SECONDS) -> tuple[Counter, str]:
+        seconds: float = judge.SECONDS, notebook: str = "") -> tuple[Counter, str]:
     """Grade what is new or has changed. Returns how many files came out how, "as before" among them, and the level.
 
     Whatever goes wrong with one file is written as its reason, and the others go on.
     """
     counted: Counter = Counter()
-    random.shuffle(files := list(files))  # of two graders at work, each meets what the other has done
-    place = Cluster(scheduler, level, scores.secret, seconds) if scheduler else Here(level, jobs, scores.secret, seconds)
+    files = random.sample(files, len(files))  # of two graders at work, each meets what the other has done
+    terms = Terms(scores.secret, seconds, notebook)
+    place = Cluster(scheduler, level, terms) if scheduler else Here(level, jobs, terms)
     with place, tqdm(total=len(files), unit="notebook", disable=None, file=sys.stderr) as bar:
-        def written(file: File, content: bytes | None, graded: Graded) -> None:
-            scores.write(file.student, file.name, content, graded, place.level, judge.version(graded.notebook))
-            counted[graded.state] += 1
+        def write(file: File, content: bytes | None, results: list[Graded]) -> None:
+            for number, graded in enumerate(results):
+                name = f"{file.name} ({graded.notebook})" if number else file.name
+                scores.write(file.student, name, content, graded, place.level, judge.version(graded.notebook))
+
+        def count(state: str) -> None:
+            counted[state] += 1
             bar.update()
 
-        def new() -> Iterator[tuple[tuple[File, bytes], bytes]]:
-            for file in files:
-                content, problem = _content(file)
-                if not again and scores.done(file.student, file.name, content, judge.version):
-                    counted["as before"] += 1
-                    bar.update()
-                elif content is None:
-                    written(file, content, Graded("", "unreadable", notes=(judge.not_graded(problem),)))
-                else:
-                    yield (file, content), content
+        def contents(some: list[File]) -> Iterator[tuple[File, bytes]]:
+            for file in some:
+                try:
+                    yield file, file.content()
+                except (ValueError, OSError) as problem:
+                    write(file, None, [Graded("", "unreadable", notes=(judge.not_graded(problem),))])
+                    count("unreadable")
 
-        for (file, content), graded in place.results(new()):
-            written(file, content, graded)
+        def new() -> Iterator[tuple[File, bytes]]:
+            for file, content in contents(files):
+                if not again and scores.done(file.student, file.name, content, judge.version):
+                    count("as before")
+                else:
+                    yield file, content
+
+        uncertain: list[File] = []
+        for file, content, results in place.results(new()):
+            write(file, content, results)
+            if any(graded.state == "not graded" for graded in results):
+                uncertain.append(file)
+            else:
+                count(worst(results).state)
+        for file, content, results in place.results(contents(uncertain), in_peace=True):
+            write(file, content, results)
+            count(worst(results).state)
     return counted, place.level
 
 
-def _content(file: File) -> tuple[bytes | None, str]:
-    try:
-        return file.content(), ""
-    except (ValueError, OSError) as problem:
-        return None, str(problem)
+def worst(results: list[Graded]) -> Graded:
+    """The one that is not graded, if there is one."""
+    return next((graded for graded in results if graded.state == "not graded"), results[0])
 
 
-def one(content: bytes, servers: judge.Forked | judge.Spawned, secret: str, seconds: float) -> Graded:
-    """What a notebook is worth; a fault of the grader itself is told as such, and costs nobody else anything."""
-    try:
-        return judge.grade(content, servers, secret, seconds)
-    except Exception as problem:  # noqa: BLE001
-        return Graded("", "not graded", notes=(f"The grader failed on this file ({type(problem).__name__}: {problem}). It is not "
-                                               "the student's fault; grade it by hand, and report it.",))
+class Seat:
+    """A server, and another one when it has died."""
+
+    def __init__(self, server: Forked | Spawned):
+        self.server = server
+        self._closed = False
+
+    def grade(self, content: bytes, terms: Terms) -> list[Graded]:
+        """The verdicts on a notebook. A fault of the grader is told as such, and costs nobody else anything."""
+        try:
+            return judge.grade(content, self.server, terms)
+        except ServerDied as problem:
+            if not self._closed:
+                self.server = self.server.anew()
+            return [Graded("", "not graded", notes=(f"The grader's own process ended on this file: {problem}. It was tried twice. "
+                                                    "Look at the file, and grade it by hand.",))]
+        except Exception as problem:  # noqa: BLE001
+            return [Graded("", "not graded", notes=(f"The grader failed on this file ({type(problem).__name__}: {problem}). It is "
+                                                    "not the student's fault; grade it by hand, and report it.",))]
+
+
+    def close(self) -> None:
+        self._closed = True
+        self.server.close()
 
 
 class Here:
     """This machine's cores, a server for each."""
 
-    def __init__(self, level: str, jobs: int, secret: str, seconds: float):
-        self._servers = judge.start(level, jobs or os.cpu_count() or 1)
-        self.level, self._secret, self._seconds = self._servers[0].level, secret, seconds
+    def __init__(self, level: str, jobs: int, terms: Terms):
+        servers = judge.start(level, jobs or os.cpu_count() or 1, terms.seconds)
+        self._seats = [Seat(server) for server in servers]
+        self.level, self._terms = servers[0].level, terms
 
     def __enter__(self) -> Here:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for servers in self._servers:
-            servers.close()
+        for seat in self._seats:
+            seat.close()
 
-    def results(self, jobs: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Graded]]:
-        """What each notebook is worth, as it comes."""
-        free: queue.SimpleQueue = queue.SimpleQueue()
-        for servers in self._servers:
-            free.put(servers)
+    def results(self, files: Iterable[tuple[File, bytes]], *, in_peace: bool = False) -> Iterator[
+            tuple[File, bytes, list[Graded]]]:
+        """What each file is worth, as it comes; ``in_peace``, one after the other."""
+        seats = self._seats[:1] if in_peace else self._seats
+        terms = replace(self._terms, in_peace=in_peace)
+        free: queue.SimpleQueue[Seat] = queue.SimpleQueue()
+        for seat in seats:
+            free.put(seat)
 
-        def work(content: bytes) -> Graded:
-            servers = free.get()
+        def work(content: bytes) -> list[Graded]:
+            seat = free.get()
             try:
-                return one(content, servers, self._secret, self._seconds)
+                return seat.grade(content, terms)
             finally:
-                free.put(servers)
+                free.put(seat)
 
-        with concurrent.futures.ThreadPoolExecutor(len(self._servers)) as pool:
-            yield from _as_they_come(jobs, lambda content: pool.submit(work, content), 2 * len(self._servers),
+        pool = concurrent.futures.ThreadPoolExecutor(len(seats))
+        try:
+            yield from _as_they_come(files, lambda content: pool.submit(work, content), 1 if in_peace else 2 * len(seats),
                                      concurrent.futures.wait)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Cluster:
-    """A Dask cluster; each worker process has a server of its own. ``pip install "course_utils[grade]"`` brings Dask."""
+    """A Dask cluster; each worker process has a server of its own. ``pip install "course_utils[cluster]"`` brings Dask."""
 
-    def __init__(self, scheduler: str, level: str, secret: str, seconds: float):
+    def __init__(self, scheduler: str, level: str, terms: Terms):
         import distributed
         self._client = distributed.Client(scheduler, timeout=10)
-        self._level, self._secret, self._seconds = level, secret, seconds
-        levels = self._client.run(_level_of_worker, level)
+        self._level, self._terms = level, terms
+        levels = self._client.run(_level_of_worker, level, terms.seconds)
         if not levels:
-            raise judge.LevelUnavailable(f"the scheduler at {scheduler} has no worker. Start one: dask worker {scheduler}.")
-        self.level = max(levels.values(), key=judge.LEVELS.index)  # the weakest
+            raise LevelUnavailable(f"the scheduler at {scheduler} has no worker. Start one: dask worker {scheduler}.")
+        self.level = max(levels.values(), key=LEVELS.index)  # the weakest
 
     def __enter__(self) -> Cluster:
         return self
@@ -120,44 +162,50 @@ class Cluster:
     def __exit__(self, *error: Any) -> None:
         self._client.close()
 
-    def results(self, jobs: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Graded]]:
-        """What each notebook is worth, as it comes."""
+    def results(self, files: Iterable[tuple[File, bytes]], *, in_peace: bool = False) -> Iterator[
+            tuple[File, bytes, list[Graded]]]:
+        """What each file is worth, as it comes; ``in_peace``, one after the other."""
         import distributed
-        most = 4 * sum(self._client.nthreads().values())
-        yield from _as_they_come(jobs, lambda content: self._client.submit(
-            on_worker, content, self._secret, self._level, self._seconds, pure=False), most, distributed.wait)
+        terms = replace(self._terms, in_peace=in_peace)
+        most = 1 if in_peace else 4 * sum(self._client.nthreads().values())
+        yield from _as_they_come(files, lambda content: self._client.submit(
+            on_worker, content, self._level, terms, pure=False), most, distributed.wait)
 
 
-def _as_they_come(jobs: Iterable[tuple[Any, bytes]], submit: Callable[[bytes], Any], most: int,
-                  wait: Callable) -> Iterator[tuple[Any, Graded]]:
+def _as_they_come(files: Iterable[tuple[File, bytes]], submit: Callable[[bytes], Any], most: int,
+                  wait: Callable) -> Iterator[tuple[File, bytes, list[Graded]]]:
     """The results, never more than ``most`` under way."""
-    running: dict[Any, Any] = {}
-    jobs = iter(jobs)
+    running: dict[Any, tuple[File, bytes]] = {}
+    files = iter(files)
     more = True
     while running or more:
         while more and len(running) < most:
-            job = next(jobs, None)
+            job = next(files, None)
             more = job is not None
             if more:
-                running[submit(job[1])] = job[0]
+                running[submit(job[1])] = job
         for future in wait(list(running), return_when="FIRST_COMPLETED").done if running else ():
-            yield running.pop(future), future.result()
+            yield *running.pop(future), future.result()
 
+
+# In a worker of the cluster ------------------------------------------------------------------------------------------
 
 _one_at_a_time = threading.Lock()
+_seats: dict[tuple[str, float], Seat] = {}
 
 
-@functools.cache
-def _servers_of_worker(level: str) -> judge.Forked | judge.Spawned:
-    return judge.start(level, 1)[0]
+def _seat(level: str, seconds: float) -> Seat:
+    if (level, seconds) not in _seats:
+        _seats[level, seconds] = Seat(judge.start(level, 1, seconds)[0])
+    return _seats[level, seconds]
 
 
-def _level_of_worker(level: str) -> str:
+def _level_of_worker(level: str, seconds: float) -> str:
     with _one_at_a_time:
-        return _servers_of_worker(level).level
+        return _seat(level, seconds).server.level
 
 
-def on_worker(content: bytes, secret: str, level: str, seconds: float) -> Graded:
-    """`one`, in a worker's process."""
+def on_worker(content: bytes, level: str, terms: Terms) -> list[Graded]:
+    """`Seat.grade`, in a worker's process."""
     with _one_at_a_time:
-        return one(content, _servers_of_worker(level), secret, seconds)
+        return _seat(level, terms.seconds).grade(content, terms)

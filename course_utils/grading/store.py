@@ -10,12 +10,12 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ..exercises.verdict import Finding, Verdict
-from .judge import Graded
+from .records import Graded
 from .submission import plain
 
 PATIENCE = 60.0  # seconds that we wait for another program's lock
@@ -34,6 +34,7 @@ create table if not exists mark (
 create table if not exists handed_in (
     student text, file text, at text, late integer, primary key (student, file));
 """
+OF_FILE = "student = ? and (file = ? or file = ? || ' (' || notebook || ')')"  # of two notebooks, both rows
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Row:
     graded_at: str
     handed_in_at: str = ""
     late: bool = False
+
+    @property
+    def file_names(self) -> tuple[str, str]:
+        """The file's name; the second one without the notebook that is named behind it in a second row."""
+        return self.file, self.file.removesuffix(f" ({self.graded.notebook})")
 
 
 class Scores:
@@ -133,26 +139,28 @@ class Scores:
         """Whether this content was graded under the exercises' present version. What was not graded is
         tried again."""
         with self._explained():
-            row = self._db.execute(
-                "select digest, notebook, version, state from submission where student = ? and file = ?",
-                (student, file),
-            ).fetchone()
-        if row is None:
-            return False
-        content_then, notebook, version, state = row
-        return content_then == digest(content) and version == version_of(notebook) and state != "not graded"
+            rows = self._db.execute(
+                f"select digest, notebook, version, state from submission where {OF_FILE}", (student, file, file)
+            ).fetchall()
+        return bool(rows) and all(
+            content_then == digest(content) and version == version_of(notebook) and state != "not graded"
+            for content_then, notebook, version, state in rows
+        )
 
     def write(
         self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str
     ) -> None:
-        """All of a submission at once, or nothing."""
+        """All of a submission at once, or nothing. It replaces every row of the file: one that holds two
+        notebooks has a second row, whose file is "hw.ipynb (02_message_passing)" and is written after it."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         verdicts = [(student, file, *_values(verdict), version, now) for verdict in graded.verdicts]
         notes = json.dumps([plain(note[:20_000]) for note in graded.notes])
         what = graded.notebook, graded.state, graded.points, graded.out_of, notes
         submission = (student, file, digest(content), *what, level, version, graded.seconds, now)
         with self._all_at_once() as db:
-            db.execute("delete from verdict where student = ? and file = ?", (student, file))
+            for (old,) in db.execute(f"select file from submission where {OF_FILE}", (student, file, file)).fetchall():
+                db.execute("delete from verdict where student = ? and file = ?", (student, old))
+                db.execute("delete from submission where student = ? and file = ?", (student, old))
             db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
             db.execute(
                 "insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission
@@ -179,9 +187,10 @@ class Scores:
         for student, file, notebook, state, notes, seconds, level, version, graded_at in of_submissions:
             own = tuple(verdicts.get((student, file), ()))
             graded = Graded(notebook, state, own, tuple(json.loads(notes)), seconds)
-            alone = file.removesuffix(f" ({notebook})")  # a file that holds two notebooks has two rows
-            at, late = times.get((student, file)) or times.get((student, alone)) or ("", False)
-            yield Row(student, file, graded, level, version, graded_at, at, late)
+            row = Row(student, file, graded, level, version, graded_at)
+            known = [times[student, name] for name in row.file_names if (student, name) in times]
+            at, late = known[0] if known else ("", False)
+            yield replace(row, handed_in_at=at, late=late)
 
     def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
         """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
@@ -212,6 +221,14 @@ class Scores:
                     "select student from submission union select student from mark"
                 )
             }
+
+    def bind(self, notebook: str) -> None:
+        """Remember which notebook the assignment is. If it was another one, what could not be read is read again."""
+        with self._all_at_once() as db:
+            before = db.execute("select value from setting where name = 'notebook'").fetchone()
+            if before is None or before[0] != notebook:
+                db.execute("delete from submission where state = 'unreadable'")
+                db.execute("insert or replace into setting values ('notebook', ?)", (notebook,))
 
     def forget(self, student: str) -> dict[str, int]:
         """Remove all that is stored of a student, from the disk too. Returns how many lines, by table."""

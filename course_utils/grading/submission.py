@@ -1,11 +1,12 @@
-"""From a notebook's bytes to the statements that its exercises need.
+"""From a notebook's bytes to the statements that its exercises need. A child does this, since the bytes are a stranger's.
 
-A notebook takes up to a minute to run, and hardly any of that is needed to grade it: of its top-level statements, those
-count that an exercise's function needs, directly or through others. They are run in the notebook's order, as after *Run
-All*, so where a function stands twice, the later one counts, except that a stub (``...``) never replaces an answer.
+A notebook takes up to a minute to run, and hardly any of that is needed to grade it: of its top-level statements, those count
+that an exercise's function needs, directly or through others.
 """
 
 from __future__ import annotations
+
+import __future__ as future
 
 import ast
 import contextlib
@@ -14,8 +15,10 @@ import json
 import pkgutil
 import re
 import symtable
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..exercises.source import is_stub
@@ -34,57 +37,224 @@ class Unreadable(ValueError):
     """Why a file is no notebook."""
 
 
+# What the judge is told ----------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Line:
+    """One statement to run: number ``number`` of cell ``cell`` (0: the import lines of the course), with the compiler's flags
+    that follow from the __future__ imports above it. ``begins`` is how it reads."""
+
+    number: int
+    cell: int
+    flags: int
+    begins: str
+
+    @property
+    def name(self) -> str:
+        """What a traceback calls it."""
+        return f"cell {self.cell}" if self.cell else IMPORT
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A cell that binds an exercise's name, and the lines that the answer needs as things stand at the end of that cell."""
+
+    cell: int
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What there is of one exercise.
+
+    ``definitions``: the last one first. ``lines``: what the answer needs as things stand at the end of the notebook.
+    ``binding``: the lines that bind its name. ``written``: how often it is written with def or class. ``broken``: why the
+    cell that would define it is no Python, and ``newer``: the newer Python that it may have been written for.
+    """
+
+    definitions: tuple[Definition, ...] = ()
+    lines: tuple[int, ...] = ()
+    binding: tuple[int, ...] = ()
+    written: int = 0
+    broken: str = ""
+    newer: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A notebook as the judge needs it: which of the course's notebooks are in it, the answers to their exercises, the lines
+    that those need, by number, the texts of their cells, and notes on what had to be mended."""
+
+    notebooks: tuple[str, ...]
+    answers: dict[str, Answer]
+    lines: dict[int, Line]
+    texts: dict[int, str]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of_plain(cls, data: dict[str, Any]) -> Reading:
+        """The inverse of `dataclasses.asdict`."""
+        answers = {}
+        for name, answer in data["answers"].items():
+            definitions = tuple(Definition(**definition) for definition in answer["definitions"])
+            answers[name] = Answer(**answer | {"definitions": definitions})
+        lines = {number: Line(**line) for number, line in data["lines"].items()}
+        return cls(**data | {"answers": answers, "lines": lines})
+
+
+def read(content: bytes, exercises: Mapping[str, str]) -> Reading:
+    """What a notebook answers of these exercises, given with the notebook of each. Unreadable where there is none of them."""
+    submission = Submission.of(content, exercises)
+    present = [name for name in exercises if submission.binding(name) or submission.broken_cell(name)]
+    if not present:
+        raise Unreadable("none of the course's exercises is defined in it. Is it another notebook?")
+    asked, there = Counter(exercises.values()), Counter(exercises[name] for name in present)
+    # One exercise of another notebook may be a helper; half of them are that notebook.
+    notebooks = [notebook for notebook, number in there.items() if 2 * number >= asked[notebook]]
+    notebooks = notebooks or [there.most_common(1)[0][0]]
+    names = [name for name, notebook in exercises.items() if notebook in notebooks]
+    missing = submission.add_missing_imports(names)
+    answers = {name: submission.answer(name) for name in names}
+    needed = {i for answer in answers.values() for i in answer.lines}
+    needed |= {i for answer in answers.values() for definition in answer.definitions for i in definition.lines}
+    notes = list(submission.notes)
+    notes += [f"`{name}` is written {answer.written} times; the last one counts."
+              for name, answer in answers.items() if answer.written > 1]
+    if missing:
+        notes.append(f"No line imports {', '.join(missing)}. The usual one was put in, and that cost nothing.")
+    lines = {i: submission.statements[i].line for i in sorted(needed)}
+    texts = {submission.statements[i].line.cell: submission.statements[i].text for i in needed}
+    return Reading(tuple(notebooks), answers, lines, texts, tuple(notes))
+
+
+# From statements to what an answer needs -----------------------------------------------------------------------------
+
 @dataclass(frozen=True)
 class Statement:
-    """One top-level statement: number ``number`` of the cell's text, which names it binds, calls a method of, and needs."""
+    """A top-level statement of a cell's text: the names that it binds, calls a method of, and needs."""
 
-    cell: str
-    number: int
-    name: str  # "cell 3", as in a traceback
+    text: str
+    line: Line
     tree: ast.stmt
     binds: frozenset[str]
     calls: frozenset[str]
     needs: frozenset[str]
 
+    @property
+    def is_import(self) -> bool:
+        return isinstance(self.tree, ast.Import | ast.ImportFrom)
+
 
 @dataclass
 class Submission:
-    """What was found in a notebook. ``notes`` say what had to be mended."""
+    """What was found in a notebook. ``broken`` has the cells that are no Python: their text, and why."""
 
     statements: list[Statement] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)  # cell -> why it is no Python, with its text behind
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    newer: str = ""
 
-    def defined(self, name: str) -> list[Statement]:
-        return [s for s in self.statements if name in s.binds]
+    @classmethod
+    def of(cls, content: bytes, exercises: Iterable[str]) -> Submission:
+        """What a notebook says about these exercises. Unreadable where it is no notebook."""
+        every, version = cells(content)
+        submission, left = cls(newer=version if _minor(version) > sys.version_info.minor else ""), LONGEST
+        flags = 0
+        texts: list[tuple[int, str]] = []
+        for number, (kind, text) in enumerate(every, start=1):
+            if kind != "code":
+                texts.append((number, text))
+                continue
+            left -= len(text)
+            try:
+                if left < 0:
+                    raise SyntaxError(f"of a notebook's code {LONGEST:,} characters are read, and they end here")
+                statements = parse(text, number, flags)
+            except SyntaxError as problem:
+                submission.broken.append((text, _why_broken(number, text, problem)))
+                continue
+            submission.statements += statements
+            flags = statements[-1].line.flags if statements else flags
+        submission._read_texts(texts, set(exercises), left)
+        return submission
 
-    def answers(self, name: str) -> list[Statement]:
-        """The statements that define an exercise, without stubs."""
-        return [s for s in self.defined(name) if not is_stub(s.tree)]
+    def _read_texts(self, texts: list[tuple[int, str]], exercises: set[str], left: int) -> None:
+        """Read as code what may have been made a text cell by accident."""
+        wanted = {name for name in exercises if not self.binding(name)}
+        for number, text in texts:
+            names = wanted.intersection(re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE))
+            if not names or len(text) > left:
+                continue
+            left -= len(text)
+            with contextlib.suppress(SyntaxError):
+                statements = [s for s in parse(text, number) if s.binds & names]
+                self.statements += statements
+                for name in names.intersection(*(s.binds for s in statements)) if statements else ():
+                    self.notes.append(f"{name} is in a text cell (cell {number}); it was read as code.")
+                    wanted.discard(name)
 
-    def imports(self) -> list[ast.stmt]:
-        return [s.tree for s in self.statements if isinstance(s.tree, ast.Import | ast.ImportFrom)]
+    def binding(self, name: str) -> list[int]:
+        """The statements that bind a name."""
+        return [i for i, statement in enumerate(self.statements) if name in statement.binds]
 
-    def needed(self, names: Iterable[str]) -> list[Statement]:
-        """The statements that these names need, in order; import lines that are missing come first."""
-        seen, found, queue = set(), set(), ["*", *names]
-        imported = {name for s in self.statements if isinstance(s.tree, ast.Import | ast.ImportFrom) for name in s.binds}
+    def broken_cell(self, name: str) -> str:
+        """Why the cell that would define a name is no Python."""
+        pattern = re.compile(rf"^[ \t]*(def|class) {name}\b", re.MULTILINE)
+        return next((why for text, why in self.broken if pattern.search(text)), "")
+
+    def answer(self, name: str) -> Answer:
+        """What there is of an exercise. A stub is no answer, and never replaces one."""
+        binding = [i for i in self.binding(name) if not is_stub(self.statements[i].tree)]
+        if not binding:
+            broken = self.broken_cell(name)
+            return Answer(broken=broken, newer=self.newer if broken else "")
+        written = [i for i in binding if isinstance(self.statements[i].tree, ast.FunctionDef | ast.ClassDef)]
+        # The last places that bind the name, and the last that says def or class: other lines may only reuse the name.
+        places = dict.fromkeys(self.statements[i].line.cell for i in [*reversed(binding[-3:]), *written[-1:]])
+        definitions = []
+        for cell in places:
+            last = max(i for i in binding if self.statements[i].line.cell == cell)
+            definitions.append(Definition(cell, self.needed([name], until=self._end_of_cell(last))))
+        return Answer(tuple(definitions), self.needed([name]), tuple(binding), len(written))
+
+    def _end_of_cell(self, i: int) -> int:
+        cell = self.statements[i].line.cell
+        while i + 1 < len(self.statements) and self.statements[i + 1].line.cell == cell:
+            i += 1
+        return i
+
+    def needed(self, names: Iterable[str], until: int | None = None) -> tuple[int, ...]:
+        """The statements up to one of them that these names need, in order."""
+        statements = self.statements[:until + 1] if until is not None else self.statements
+        imported = {name for statement in statements if statement.is_import for name in statement.binds}
         by_name: dict[str, list[int]] = {}
-        for i, statement in enumerate(self.statements):
+        for i, statement in enumerate(statements):
             # A class whose forward is a stub may get another below: GVP.forward = forward.
-            left_out = is_stub(statement.tree) and (isinstance(statement.tree, ast.FunctionDef) or statement.binds & by_name.keys())
-            for name in () if left_out else statement.binds | statement.calls - imported:  # seen.append(x)
+            replaces = isinstance(statement.tree, ast.FunctionDef) or statement.binds & by_name.keys()
+            if replaces and is_stub(statement.tree):
+                continue
+            for name in statement.binds | statement.calls - imported:  # seen.append(x)
                 by_name.setdefault(name, []).append(i)
+        seen, found, queue = set(), set(), ["*", *names]
         while queue:
-            if (name := queue.pop()) in seen:
+            name = queue.pop()
+            if name in seen:
                 continue
             seen.add(name)
             for i in set(by_name.get(name, ())) - found:
                 found.add(i)
-                queue += self.statements[i].needs
-        bound = {name for i in found for name in self.statements[i].binds}
-        missing = sorted((seen & imports().keys()) - bound) if "*" not in bound else []
-        return [s for name in missing for s in parse(imports()[name], IMPORT)] + [self.statements[i] for i in sorted(found)]
+                queue += statements[i].needs
+        return tuple(sorted(found))
+
+    def add_missing_imports(self, names: Iterable[str]) -> list[str]:
+        """Put the usual import line of each name first that these names need and that nothing binds; return those names."""
+        lines = [self.statements[i] for i in self.needed(names)]
+        bound = {name for statement in lines for name in statement.binds}
+        needs = {name for statement in lines for name in statement.needs}
+        missing = sorted((needs & imports().keys()) - bound) if "*" not in bound else []
+        if missing:
+            self.statements[:0] = parse("\n".join(imports()[name] for name in missing), 0)
+        return missing
 
 
 @functools.cache
@@ -98,23 +268,47 @@ def imports() -> dict[str, str]:
 
 # From bytes to cells -------------------------------------------------------------------------------------------------
 
-def cells(content: bytes) -> list[tuple[str, str]]:
-    """The kind and the text of each cell, of a notebook in format 3 or 4. Unreadable, with the reason, where it is none."""
+def cells(content: bytes) -> tuple[list[tuple[str, str]], str]:
+    """The kind and the text of each cell of a notebook in format 3 or 4, and the Python that it says it was written with.
+    Unreadable, with the reason, where it is no notebook."""
     if len(content) > LARGEST:
         raise Unreadable(f"it has {len(content):,} bytes; at most {LARGEST:,} are read. Clear its outputs and hand it in again")
-    if content.count(b"[") + content.count(b"{") > 5_000_000:
-        raise Unreadable("it has more parts than can be read. Clear its outputs and hand it in again")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
+    except MemoryError:
+        raise Unreadable("it has more parts than can be read. Clear its outputs and hand it in again") from None
     except (ValueError, RecursionError):
-        what = "it is empty" if not content.strip() else "it is no JSON, which a notebook is. Perhaps it was cut off on the way"
+        what = "it is no JSON, which a notebook is. Perhaps it was cut off on the way"
+        what = what if content.strip() else "it is empty"
         raise Unreadable(f"{what}. Open it in Jupyter, save it, and hand it in again") from None
-    sheets = notebook.get("worksheets", [notebook]) if isinstance(notebook, dict) else None
-    found = [cell for sheet in sheets if isinstance(sheet, dict) and isinstance(sheet.get("cells"), list)
-             for cell in sheet["cells"] if isinstance(cell, dict)] if isinstance(sheets, list) else []
+    found = list(_cells_of(notebook))
     if not found:
         raise Unreadable("it has no cells, as a notebook has. Save it in Jupyter, and hand it in again")
-    return [("code" if cell.get("cell_type") == "code" else "text", _text(cell.get("source", cell.get("input")))) for cell in found]
+    every = []
+    for cell in found:
+        kind = "code" if cell.get("cell_type") == "code" else "text"
+        every.append((kind, _text(cell.get("source", cell.get("input")))))
+    return every, _python_of(notebook)
+
+
+def _cells_of(notebook: Any) -> Iterator[dict]:
+    sheets = notebook.get("worksheets", [notebook]) if isinstance(notebook, dict) else None
+    for sheet in sheets if isinstance(sheets, list) else ():
+        members = sheet.get("cells") if isinstance(sheet, dict) else None
+        for cell in members if isinstance(members, list) else ():
+            if isinstance(cell, dict):
+                yield cell
+
+
+def _python_of(notebook: dict) -> str:
+    part: Any = notebook
+    for key in ("metadata", "language_info", "version"):
+        part = part.get(key) if isinstance(part, dict) else None
+    return part if isinstance(part, str) and re.fullmatch(r"3\.\d{1,2}(\.\w+)?", part) else ""
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1]) if version else 0
 
 
 def plain(text: str) -> str:
@@ -128,45 +322,21 @@ def _text(source: Any) -> str:
     return "".join(line for line in lines if isinstance(line, str)).encode(errors="replace").decode()
 
 
+def _why_broken(number: int, text: str, problem: SyntaxError) -> str:
+    lines = text.splitlines()
+    quoted = ""
+    if 0 < (problem.lineno or 0) <= len(lines):
+        quoted = f", `{lines[problem.lineno - 1].strip()[:80]}`"
+    return f"cell {number} is not valid Python: {problem.msg}, in its line {problem.lineno}{quoted}"
+
+
 # From cells to statements --------------------------------------------------------------------------------------------
 
-def read(content: bytes, exercises: Iterable[str]) -> Submission:
-    """What a notebook says about these exercises. Unreadable where it is no notebook."""
-    made, others, left = Submission(), [], LONGEST
+def parse(text: str, cell: int, flags: int = 0) -> list[Statement]:
+    """The statements of one cell, magic commands taken out of the way. SyntaxError where it is no Python.
 
-    def statements(text: str, name: str) -> list[Statement]:
-        nonlocal left
-        left -= len(text)
-        if left < 0:
-            raise SyntaxError(f"of a notebook's code {LONGEST:,} characters are read, and they end here")
-        return parse(text, name)
-
-    for number, (kind, text) in enumerate(cells(content), start=1):
-        name = f"cell {number}"
-        if kind != "code":
-            others.append((name, text))
-            continue
-        try:
-            made.statements += statements(text, name)
-        except SyntaxError as problem:
-            lines = text.splitlines()
-            where = lines[problem.lineno - 1].strip()[:80] if 0 < (problem.lineno or 0) <= len(lines) else ""
-            made.broken[name] = (f"{name} is no valid Python: {problem.msg}, in its line {problem.lineno}"
-                                 f"{f', `{where}`' if where else ''}\n{text[:LONGEST]}")
-    for name, text in others:  # a cell that was made text by accident
-        for exercise in set(re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE)).intersection(exercises) if left > 0 else ():
-            if not made.answers(exercise):
-                try:
-                    made.statements += [s for s in statements(text, name) if exercise in s.binds]
-                    made.notes.append(f"{exercise} stands in a text cell ({name}); it was read as code.")
-                except SyntaxError:
-                    pass
-    return made
-
-
-@functools.lru_cache(512)  # most cells are the same in every submission
-def parse(text: str, name: str) -> list[Statement]:
-    """The statements of one cell, magic commands taken out of the way. SyntaxError where it is no Python."""
+    ``flags`` are the compiler's from the cells above; a __future__ import adds to them, as it does in Jupyter.
+    """
     try:
         if len(text) > LONGEST:
             raise ValueError(f"{len(text):,} characters, at most {LONGEST:,} are read")
@@ -174,18 +344,49 @@ def parse(text: str, name: str) -> list[Statement]:
         body = ast.parse(text).body
         if len(body) > MOST:
             raise ValueError(f"{len(body):,} statements, at most {MOST:,} are read")
-        return [Statement(text, i, name, node, *_names(node)) for i, node in enumerate(body)]
+        flags |= _future_flags(body)
+        lines = text.splitlines(keepends=True)
+        statements = []
+        for number, tree in enumerate(body):
+            source = _source(tree, lines)
+            line = Line(number, cell, flags, source.strip().splitlines()[0][:60])
+            statements.append(Statement(text, line, tree, *_names(tree, source)))
+        return statements
     except SyntaxError:
         raise
     except Exception as problem:  # noqa: BLE001  null bytes, a thousand brackets
         raise SyntaxError(str(problem) or "nested too deeply") from None
 
 
+def _future_flags(body: list[ast.stmt]) -> int:
+    flags = 0
+    for tree in body:
+        if isinstance(tree, ast.ImportFrom) and tree.module == "__future__":
+            for alias in tree.names:
+                if alias.name in future.all_feature_names:
+                    flags |= getattr(future, alias.name).compiler_flag
+    return flags
+
+
+def _source(tree: ast.stmt, lines: list[str]) -> str:
+    """A statement as it was written, or where it shares a line with another, as Python writes it."""
+    first = min([tree.lineno, *(part.lineno for part in getattr(tree, "decorator_list", ()))])
+    written = "".join(lines[first - 1:tree.end_lineno])
+    try:
+        if len(ast.parse(written).body) == 1:
+            return written
+    except SyntaxError:
+        pass
+    return ast.unparse(tree)
+
+
 def python(text: str) -> str:
-    """The text without magic commands, which do nothing here, and with a cell magic such as %%time taken off."""
+    """The text without magic commands, which do nothing here, and with cell magics such as %%time taken off."""
     first, _, rest = text.lstrip().partition("\n")
     if first.startswith("%%"):
-        return "\n" * (text[:text.index("%%")].count("\n") + 1) + rest if first[2:].split(" ")[0].strip() in IN_PYTHON else ""
+        magic = first[2:].split(" ")[0].strip()
+        above = text[:text.index("%%")].count("\n") + 1
+        return "\n" * above + python(rest) if magic in IN_PYTHON else ""
     try:
         ast.parse(text)
     except SyntaxError:  # IPython's own way reads the text once more for each command
@@ -194,7 +395,7 @@ def python(text: str) -> str:
     return text
 
 
-def _names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def _names(tree: ast.stmt, source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """The names that a top-level statement binds or changes, those that a method is called of as a statement of its own,
     and those that it needs, now or when it is called."""
     binds, calls, needs = set(), set(), set()
@@ -212,10 +413,10 @@ def _names(node: ast.stmt) -> tuple[frozenset[str], frozenset[str], frozenset[st
             look(child)
 
     with contextlib.suppress(SyntaxError):  # `return` outside a function, say, which is found when it is run
-        look(symtable.symtable(ast.unparse(node), "cell", "exec"))
-    if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+        look(symtable.symtable(source, "cell", "exec"))
+    if isinstance(tree, ast.ImportFrom) and any(alias.name == "*" for alias in tree.names):
         binds.add("*")
-    for inner in ast.walk(node) if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else ():
+    for inner in ast.walk(tree) if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else ():
         call = isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Call) and isinstance(inner.value.func, ast.Attribute)
         stored = isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load)
         root = inner.value.func if call else inner if stored else None

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..exercises.declare import Named, Other, Seed
 
 LIMIT = 1 << 22  # bytes of a message's JSON, and of its tensors; the largest of ours has 110,000
+LARGEST_INTEGER = 1 << 63  # thousands of digits are no text that Python would write
 HEADER = struct.Struct("<QQ")
 DTYPES = {str(d).removeprefix("torch."): d for d in (
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
@@ -25,28 +26,28 @@ class Malformed(ValueError):
     """What came in is no message of ours."""
 
 
-def send(to: BinaryIO, message: Any) -> None:
+def send(to: BinaryIO, message: Any, limit: int = LIMIT) -> None:
     """Write a message: numbers, texts, tensors, lists, tuples and dictionaries of them, seeds and names of functions.
 
-    ValueError where it is over the limit.
+    ValueError where it is over the limit, in bytes.
     """
     tensors: list[bytes] = []
-    text = json.dumps(_encode(message, tensors)).encode()
+    text = json.dumps(_encode(message, tensors, limit)).encode()
     blob = b"".join(tensors)
-    if max(len(text), len(blob)) > LIMIT:
-        raise ValueError(f"{max(len(text), len(blob)):,} bytes; at most {LIMIT:,} can be sent")
+    if max(len(text), len(blob)) > limit:
+        raise ValueError(f"{max(len(text), len(blob)):,} bytes; at most {limit:,} can be sent")
     to.write(HEADER.pack(len(text), len(blob)) + text + blob)
     to.flush()
 
 
-def receive(source: BinaryIO) -> Any:
-    """Read a message. EOFError at the end of the stream, Malformed where it is none of ours."""
+def receive(source: BinaryIO, limit: int = LIMIT) -> Any:
+    """Read a message. EOFError at the end of the stream, Malformed where it is none of ours or over the limit, in bytes."""
     lengths = HEADER.unpack(_exactly(source, HEADER.size))
-    if max(lengths) > LIMIT:
+    if max(lengths) > limit:
         raise Malformed(f"a message of {max(lengths):,} bytes")
     text, blob = (_exactly(source, length) for length in lengths)
     try:
-        return _decode(json.loads(text), memoryview(bytearray(blob)))
+        return _decode(json.loads(text), memoryview(bytearray(blob)), limit)
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001  json alone raises four kinds
@@ -60,7 +61,9 @@ def _exactly(source: BinaryIO, length: int) -> bytes:
     return data
 
 
-def _encode(value: Any, tensors: list[bytes]) -> Any:
+def _encode(value: Any, tensors: list[bytes], limit: int) -> Any:
+    if type(value) is int and abs(value) >= LARGEST_INTEGER:
+        raise ValueError("a whole number of more than 64 bits")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Tensor) and value.layout != torch.strided:
@@ -69,14 +72,14 @@ def _encode(value: Any, tensors: list[bytes]) -> Any:
         dtype = str(value.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             return {"other": f"tensor of {value.dtype}"}
-        if value.numel() * value.element_size() > LIMIT:
+        if value.numel() * value.element_size() > limit:
             raise ValueError(f"a tensor of {value.numel():,} numbers; too many to be sent")
         tensors.append(bytes(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()))
         return {"tensor": [dtype, list(value.shape), value.requires_grad]}
     if isinstance(value, tuple | list):
-        return {"tuple" if isinstance(value, tuple) else "list": [_encode(part, tensors) for part in value]}
+        return {"tuple" if isinstance(value, tuple) else "list": [_encode(part, tensors, limit) for part in value]}
     if isinstance(value, dict):
-        return {"dict": [[_encode(key, tensors), _encode(part, tensors)] for key, part in value.items()]}
+        return {"dict": [[_encode(part, tensors, limit) for part in pair] for pair in value.items()]}
     for kind, form in FORMS.items():
         if isinstance(value, form):
             return {kind: next(iter(vars(value).values()))}
@@ -86,12 +89,12 @@ def _encode(value: Any, tensors: list[bytes]) -> Any:
 FORMS = {"seed": Seed, "named": Named, "other": Other}
 
 
-def _decode(part: Any, blob: memoryview) -> Any:
+def _decode(part: Any, blob: memoryview, limit: int) -> Any:
     place = 0
 
     def tensor(dtype: str, shape: list[int], requires_grad: bool) -> Tensor:
         nonlocal place
-        count = _count(shape)
+        count = _count(shape, limit)
         size = count * DTYPES[dtype].itemsize
         if place + size > len(blob):
             raise Malformed("a tensor without its bytes")
@@ -108,12 +111,14 @@ def _decode(part: Any, blob: memoryview) -> Any:
         if not isinstance(part, dict):
             if isinstance(part, list):
                 raise Malformed("a list without its kind")
+            if type(part) is int and abs(part) >= LARGEST_INTEGER:
+                raise Malformed("a whole number of more than 64 bits")
             return part
         (kind, content), = part.items()
         if kind == "tensor":
             return tensor(*content)
         if kind == "sparse":
-            _count(content)
+            _count(content, limit)
             return torch.sparse_coo_tensor(size=content)
         if kind in ("list", "tuple"):
             return {"list": list, "tuple": tuple}[kind](map(decode, content))
@@ -124,8 +129,8 @@ def _decode(part: Any, blob: memoryview) -> Any:
     return decode(part)
 
 
-def _count(shape: list[int]) -> int:
+def _count(shape: list[int], limit: int) -> int:
     # As if no axis were empty: four million rows of no numbers are none to send, and four million to go through.
-    if len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape) or math.prod(n or 1 for n in shape) > LIMIT:
+    if len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape) or math.prod(n or 1 for n in shape) > limit:
         raise Malformed("a shape that no tensor has")
     return math.prod(shape)

@@ -1,10 +1,13 @@
 """Functions of a cloud of points x (n, 3), to find out how each behaves when the points are renumbered, shifted, turned or
 mirrored: by eye with `widgets.mystery`, and with `symmetry.classify`. Each says what it computes; the rest is to be found.
 
-They take any floating dtype. Three of them need neighbours, and raise ValueError where x has too few points.
+They take any floating dtype. Three of them need neighbors, and raise ValueError where x has too few points.
+`hidden` makes more of them, whose names tell nothing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -98,6 +101,55 @@ def blocks(x: Tensor) -> Tensor:
 
 FUNCTIONS = (centroid, radius, offsets, norms, steps, tour, first_from_centroid, heights, highest, nearest, normals,
              twist, repelled, nudged, nearly_offsets, scaled, blocks)
+
+
+# Each is a function of the points x and of three numbers a, b and c; o are the offsets of x.
+FORMS = (
+    lambda x, o, a, b, c: a * radius(x) + b,
+    lambda x, o, a, b, c: a * _lengths(o)[:, 0] ** 2 + b,
+    lambda x, o, a, b, c: o * (a + b * _lengths(o)),
+    lambda x, o, a, b, c: x + o * (a + b * _lengths(o)),
+    lambda x, o, a, b, c: x.mean(0) + a * (o * _lengths(o)).mean(0),
+    lambda x, o, a, b, c: a * (o * _lengths(o) ** 2).mean(0),
+    lambda x, o, a, b, c: a * twist(x) + b * radius(x),
+    lambda x, o, a, b, c: normals(x) * (a + b * _lengths(o)),
+    lambda x, o, a, b, c: o * (a + twist(x)),
+    lambda x, o, a, b, c: a * steps(x) + b * o,
+    lambda x, o, a, b, c: a * tour(x) + b * radius(x),
+    lambda x, o, a, b, c: a * o[0].norm() + b * radius(x),
+    lambda x, o, a, b, c: x.roll(1, 0) + a * o,
+    lambda x, o, a, b, c: o @ x.new_tensor([a, b, c]),
+    lambda x, o, a, b, c: a * o / o.abs().max(),
+    lambda x, o, a, b, c: o.abs().pow(3 + a).sum(1).mean(),
+    lambda x, o, a, b, c: (x @ x.new_tensor([a, b, c])).max(),
+    lambda x, o, a, b, c: a * norms(x) + b,
+    lambda x, o, a, b, c: x - (1 - a / 1000) * x.mean(0),
+    lambda x, o, a, b, c: x + b * o + radius(x) / 1000 * x.new_tensor([a, b, c]),
+    lambda x, o, a, b, c: x.mean(0) - a * o,
+    lambda x, o, a, b, c: -a * x,
+    lambda x, o, a, b, c: x.new_tensor([a, b, c]),
+)
+
+
+def hidden(number: int) -> Callable[[Tensor], Tensor]:
+    """A function of points x (n, 3), called f as all of them are: one of `FORMS`, with its own a, b and c.
+
+    The same number gives the same function; number % len(FORMS) is the place of its form.
+    """
+    form = FORMS[number % len(FORMS)]
+    random = torch.Generator().manual_seed(number)
+    a, b, c = (torch.rand(3, generator=random, dtype=torch.float64) + 0.5).tolist()
+
+    def f(x):
+        return form(x, offsets(x), a, b, c)
+
+    f.__qualname__ = f.__name__
+    return f
+
+
+def _lengths(ways: Tensor) -> Tensor:
+    """|v| of each row: (n, 1)."""
+    return ways.norm(dim=1, keepdim=True)
 
 
 def _to_nearest(x: Tensor, count: int) -> Tensor:
