@@ -8,6 +8,7 @@ import re
 import subprocess
 import unicodedata
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -156,11 +157,16 @@ def test_pages_and_tables_lose_nobody(tmp_path):
 
 
 def test_the_class_page_says_what_else_went_wrong():
-    for said, name in (("cell 3 is not valid Python (line 1: x)", "no valid Python"),
-                       ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
-                       (exercises.TAKEN.format("degrees"), "the library's own function"),
-                       ("else", "wrong in another way")):
-        assert pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),))) == name
+    for said, name in (
+        ("cell 3 is not valid Python (line 1: x)", "no valid Python"),
+        ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
+        (exercises.TAKEN.format("degrees"), "the library's own function"),
+        ("else", "wrong in another way"),
+    ):
+        assert (
+            pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),)))
+            == name
+        )
 
 
 def test_every_page_escapes_what_students_wrote(tmp_path):
@@ -374,6 +380,32 @@ def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
     assert json.loads(results.read_text())["score"] == 7 and f"and not {ONE}" in results.read_text()
     assert main([*command, "--notebook", "01_graph_task"]) == 2
     assert f"Did you mean {ONE}" in capsys.readouterr().err
+
+
+def test_another_notebook_that_was_graded_before_is_told_and_nobody_vanishes(
+    recorded, tmp_path, monkeypatch
+):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet(notebook=TWO)})
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    main(command)
+    monkeypatch.setattr(
+        run, "run", lambda files, *args, **options: (Counter({"as before": len(files)}), "full")
+    )
+    main([*command, "--notebook", ONE])
+    lines = {
+        line["student"]: (line["notebook"], line["state"], line["points"])
+        for line in lines_of(tmp_path / "out")
+    }
+    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "unreadable", "0")}
+    page = (tmp_path / "out" / "students" / "bo.html").read_text()
+    assert f"it is {TWO}; the assignment is {ONE}" in page
 
 
 def test_one_student_is_graded_again_and_the_tables_keep_the_others(recorded, tmp_path, capsys):

@@ -6,12 +6,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from . import files, names, pages, tables
 from .inbox import CANVAS, FEEDBACK
+from .judge import not_graded
 from .late import Policy
+from .records import Graded
 from .roster import Person, Roster
 from .scoring import Score, scores_of
 from .store import Row, Scores
@@ -37,12 +39,26 @@ class Plan:
         return not self.students or student in self.students
 
     def read(self, scores: Scores) -> tuple[list[Row], list[Score]]:
-        """What the database holds; with a notebook, only what is in that one or in none that is known."""
-        wanted = ("", self.notebook)
-        rows = [row for row in scores.rows() if not self.notebook or row.graded.notebook in wanted]
-        by_hand = [mark for mark in scores.marks() if not self.notebook or mark.notebook in wanted]
+        """What the database holds; with a notebook, every other one is as good as unreadable."""
+        rows = list(scores.rows())
+        by_hand = scores.marks()
+        if self.notebook:
+            there = {row.student for row in rows if row.graded.notebook == self.notebook}
+            rows = [self._bound(row) for row in rows if row.student not in there or self._is_it(row)]
+            by_hand = [mark for mark in by_hand if mark.notebook == self.notebook]
         by_hand = self.roster.renamed(by_hand, {row.student for row in rows})
         return rows, scores_of(rows, by_hand, self.policy)
+
+    def _is_it(self, row: Row) -> bool:
+        return row.graded.notebook in ("", self.notebook)
+
+    def _bound(self, row: Row) -> Row:
+        """The row, without points if it is another notebook: it was graded before the assignment was bound
+        to one."""
+        if self._is_it(row):
+            return row
+        note = not_graded(f"it is {row.graded.notebook}; the assignment is {self.notebook}")
+        return replace(row, graded=Graded("", "unreadable", notes=(note,)))
 
     def missing(self, every: list[Score]) -> list[Person]:
         """Those on the roster of whom nothing came."""

@@ -140,7 +140,8 @@ class Scores:
         tried again."""
         with self._explained():
             rows = self._db.execute(
-                f"select digest, notebook, version, state from submission where {OF_FILE}", (student, file, file)
+                f"select digest, notebook, version, state from submission where {OF_FILE}",
+                (student, file, file),
             ).fetchall()
         return bool(rows) and all(
             content_then == digest(content) and version == version_of(notebook) and state != "not graded"
@@ -151,14 +152,17 @@ class Scores:
         self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str
     ) -> None:
         """All of a submission at once, or nothing. It replaces every row of the file: one that holds two
-        notebooks has a second row, whose file is "hw.ipynb (02_message_passing)" and is written after it."""
+        notebooks has a second row, whose file is "hw.ipynb (02_message_passing)" and is written after it.
+        """
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         verdicts = [(student, file, *_values(verdict), version, now) for verdict in graded.verdicts]
         notes = json.dumps([plain(note[:20_000]) for note in graded.notes])
         what = graded.notebook, graded.state, graded.points, graded.out_of, notes
         submission = (student, file, digest(content), *what, level, version, graded.seconds, now)
         with self._all_at_once() as db:
-            for (old,) in db.execute(f"select file from submission where {OF_FILE}", (student, file, file)).fetchall():
+            for (old,) in db.execute(
+                f"select file from submission where {OF_FILE}", (student, file, file)
+            ).fetchall():
                 db.execute("delete from verdict where student = ? and file = ?", (student, old))
                 db.execute("delete from submission where student = ? and file = ?", (student, old))
             db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
@@ -223,7 +227,7 @@ class Scores:
             }
 
     def bind(self, notebook: str) -> None:
-        """Remember which notebook the assignment is. If it was another one, what could not be read is read again."""
+        """Remember the assignment's notebook. If it was another one, what was unreadable is read again."""
         with self._all_at_once() as db:
             before = db.execute("select value from setting where name = 'notebook'").fetchone()
             if before is None or before[0] != notebook:

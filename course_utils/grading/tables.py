@@ -20,7 +20,7 @@ def as_csv(table: list[list]) -> bytes:
     The first line is not quoted, since Canvas takes a byte-order mark only in front of a bare word.
     """
     text = io.StringIO(newline="")
-    csv.writer(text).writerow(table[0])
+    csv.writer(text).writerow(map(names.cell, table[0]))
     lines = [[names.cell(value) for value in line] for line in table[1:]]
     csv.writer(text, quoting=csv.QUOTE_NONNUMERIC).writerows(lines)
     return text.getvalue().encode("utf-8-sig")
