@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
 import submissions
 from grading_helpers import ONE, TWO, lay_out, notebook_bytes, recorded, sheet  # noqa: F401  a fixture
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from course_utils.cli import main
 from course_utils.grading import inbox, store
@@ -311,3 +316,41 @@ def test_a_name_is_the_same_however_its_letters_are_composed(tmp_path):
     composed, apart = "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{COMBINING DIAERESIS}ller"
     lay_out(tmp_path, {f"in/{composed}/a.ipynb": NB, f"in/{apart}/b.ipynb": NB, "in/Bo /a.ipynb": NB})
     assert {name: len(files) for name, files in who(tmp_path / "in").items()} == {composed: 2, "Bo": 1}
+
+
+PARTS = st.sampled_from(["ada", "bo", "class", "x y", "\N{LATIN CAPITAL LETTER U WITH DIAERESIS}n", ".git", "__MACOSX"])
+KINDS = {
+    "hw.ipynb": NB,
+    "hw (1).ipynb": NB,
+    "hw-checkpoint.ipynb": NB,
+    "HW.IPYNB": NB,
+    f"{ONE}.ipynb": NB,
+    "hw.json": NB,
+    "ada_1_1_hw.ipynb": NB,
+    "bo_LATE_2_2_hw.pdf": b"x",
+    "a.zip": submissions.zipped({"q/hw.ipynb": NB}),
+    "bad.zip": b"PK",
+    ".DS_Store": b"x",
+    "notes.txt": b"x",
+    "data.csv": b"1",
+}
+PATHS = st.tuples(st.lists(PARTS, max_size=3), st.sampled_from(sorted(KINDS)))
+
+
+@settings(max_examples=80)
+@given(st.lists(PATHS, min_size=1, max_size=7))
+def test_in_any_folders_no_notebook_is_lost_and_a_zip_is_read_like_a_folder(paths):
+    contents = {"/".join([*folders, name]): KINDS[name] for folders, name in paths}
+    with tempfile.TemporaryDirectory() as folder:
+        sources = both_ways(Path(folder, "both"), contents)
+        try:
+            found = [who(source) for source in sources]
+        except ValueError as problem:
+            assert "holds no file" in str(problem)
+            found = [{}, {}]
+    as_sets = [{name: set(files) for name, files in students.items()} for students in found]
+    assert as_sets[0] == as_sets[1]
+    graded = [name for files in found[0].values() for name in files]
+    for path, content in contents.items():
+        if content == NB and not re.search(r"\.git|__MACOSX", path):
+            assert any(path.endswith(name) for name in graded), path

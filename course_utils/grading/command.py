@@ -160,7 +160,7 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
 
 
 def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
-    name = people.student(text, known)
+    name = people.finder(known)(text)
     if name is None:
         raise ValueError(names.nobody(text, known))
     return name

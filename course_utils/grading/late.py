@@ -82,10 +82,11 @@ def extensions(path: Path, known: set[str], people: Roster) -> dict[str, float]:
 
     ValueError, with the line, where one cannot be read.
     """
+    find = people.finder(known)
     days: dict[str, float] = {}
     for line_number, line in marks.table(path, ["student", "days"]):
         name = line["student"] or ""
-        student = people.student(name, known)
+        student = find(name)
         if student is None and people.person(name) is None:
             raise ValueError(f"{path}, line {line_number}: {names.nobody(name, known)}")
         try:

@@ -61,15 +61,6 @@ def key(text: str) -> str:
     return text
 
 
-def matched(text: str, known: Iterable[str]) -> str | None:
-    """The one known name that is meant, or None."""
-    known = set(known)
-    if text in known:
-        return text
-    same = [name for name in known if key(name) == key(text)]
-    return same[0] if len(same) == 1 else None
-
-
 def nobody(text: str, known: Iterable[str]) -> str:
     """A sentence about a name that is not known, with names like it."""
     close = difflib.get_close_matches(key(text), sorted(known), n=3, cutoff=0.6)

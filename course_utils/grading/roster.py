@@ -3,8 +3,9 @@ there."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,31 +39,43 @@ class Roster:
 
     people: tuple[Person, ...] = ()
 
+    @functools.cached_property
+    def _by_key(self) -> dict[str, Person | None]:
+        """Everybody by all keys; None where several people share one."""
+        people: dict[str, Person | None] = {}
+        for person in self.people:
+            for key in person.keys:
+                people[key] = None if key in people else person
+        return people
+
     def person(self, student: str) -> Person | None:
         """The line that a student of the grader's is in."""
         canvas = CANVAS.match(f"{student}_1_")
-        for wanted in (canvas["id"] if canvas else "", student, canvas["name"] if canvas else ""):
-            found = [person for person in self.people if wanted and _key(wanted) in person.keys]
-            if len(found) == 1:
-                return found[0]
-        return None
+        spelled = [canvas["id"], student, canvas["name"]] if canvas else [student]
+        found = (self._by_key.get(_key(text)) for text in spelled)
+        return next((person for person in found if person), None)
 
-    def student(self, text: str, known: Iterable[str]) -> str | None:
-        """The one student of the grader's who is meant by a name as in scores.csv, or as on the roster; or
-        None."""
-        known = set(known)
-        found = names.matched(text, known)
-        person = self.person(text)
-        if found is None and person:
-            found = next((student for student in sorted(known) if self.person(student) is person), None)
-        return found
+    def finder(self, known: Iterable[str]) -> Callable[[str], str | None]:
+        """What finds the one known student who is meant by a name as in scores.csv, or as on the roster; else None."""
+        students = set(known)
+        by_key: dict[str, list[str]] = {}
+        for student in sorted(students):
+            by_key.setdefault(names.key(student), []).append(student)
+        by_person = {self.person(student): student for student in sorted(students, reverse=True)}
+
+        def find(text: str) -> str | None:
+            same = [text] if text in students else by_key.get(names.key(text), [])
+            if same:
+                return same[0] if len(same) == 1 else None
+            person = self.person(text)
+            return by_person.get(person) if person else None
+
+        return find
 
     def renamed(self, by_hand: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
         """Marks under the names that the grader knows; a name that it does not know stays as it is."""
-        known = set(known)
-        return [
-            replace(mark, student=self.student(mark.student, known) or mark.student) for mark in by_hand
-        ]
+        find = self.finder(known)
+        return [replace(mark, student=find(mark.student) or mark.student) for mark in by_hand]
 
     def missing(self, students: Iterable[str]) -> list[Person]:
         """Those of whom nothing came."""
