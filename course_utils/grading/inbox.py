@@ -20,7 +20,8 @@ from .. import exercises
 from . import names
 from .submission import LARGEST
 
-CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_\d+_")
+# "loveada_LATE_101_9001_hw.ipynb"; a text or a link that was typed in is "loveada_101_text.html".
+CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_(?i:late))?_(?P<id>\d+)_(\d+_|(text|link)\.html$)")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
 MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
 ZIPS = 20  # in a zip
@@ -221,16 +222,17 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
     notebooks = [file for file in files if file.is_notebook]
     visible = [file for file in notebooks if not ASIDE.search(file.name)]
     counted = visible or notebooks  # what Jupyter keeps aside counts where it is all
+    when = max(entry.at for entry in entries), any(entry.late for entry in entries)
     if not counted:
         others = [file.name for file in files]
         but = f", but {', '.join(others[:5])}" if others else ""
         reason = (
             f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
         )
-        return [File(student, others[0] if others else "nothing", _raising(reason))]
+        return [File(student, others[0] if others else "nothing", _raising(reason), *when)]
     if len(counted) > MOST:
         reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
-        return [File(student, files[0].name, _raising(reason))]
+        return [File(student, files[0].name, _raising(reason), *when)]
     taken: set[str] = set()
     return [File(student, _free(file.name, taken), file.read, file.at, file.late) for file in counted]
 
