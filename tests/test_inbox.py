@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_utils.cli import main
-from course_utils.grading import inbox, store
+from course_utils.grading import entries, inbox, store
 
 
 def test_canvas_and_gradescope_exports_and_folders_name_the_students(tmp_path):
@@ -308,7 +308,7 @@ def test_a_zip_of_large_texts_is_not_read_to_the_end(tmp_path, monkeypatch):
         zipfile.ZipExtFile, "read", lambda file, size=-1: amounts.append(size) or read(file, size)
     )
     found = inbox.submissions(tmp_path / "in")
-    assert len(found) == 6 and max(amounts) <= inbox.PEEK and min(amounts) >= 0
+    assert len(found) == 6 and max(amounts) <= entries.PEEK and min(amounts) >= 0
     many = {f"{i:05}.txt": b"x" for i in range(1000)} | {"z/hw.ipynb": NB}
     lay_out(tmp_path, {"many/ada.zip": submissions.zipped(many)})
     amounts.clear()

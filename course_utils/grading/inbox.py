@@ -1,14 +1,10 @@
 """Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas
-and Gradescope export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can
-lead nowhere.
+and Gradescope export it.
 """
 
 from __future__ import annotations
 
-import functools
-import io
 import re
-import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -18,20 +14,17 @@ import yaml
 
 from .. import exercises
 from . import names
-from .submission import LARGEST
+from .entries import NOBODYS, Entry, entries_of, in_zip, raising
 
 # "loveada_LATE_101_9001_hw.ipynb"; a text or a link that was typed in is "loveada_101_text.html".
 CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_(?i:late))?_(?P<id>\d+)_(\d+_|(text|link)\.html$)")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
 MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
 ZIPS = 20  # in a zip
-PEEK = 1 << 16  # bytes of a file that show whether it is a notebook
-# What systems leave behind, and copies that Jupyter and the course keep, among other hidden files.
-NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_store)$)")
+# Copies that Jupyter and the course keep, among other hidden files.
 ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")
 OWN = re.compile(r"\.(csv|(sqlite3?|db)(-wal|-shm|-journal)?)$", re.IGNORECASE)  # tables and databases
 REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
-FEEDBACK = b"feedback of course grade"  # the comment of a zip that the grader wrote
 
 
 @dataclass(frozen=True)
@@ -48,22 +41,6 @@ class File:
     content: Callable[[], bytes]
     at: str = ""
     late: bool = False
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file where submissions are, or a folder, whose ``read`` is None."""
-
-    name: str
-    read: Callable[[], bytes] | None = None
-    is_notebook: bool = False
-    at: str = ""
-    late: bool = False
-
-    @property
-    def top(self) -> str:
-        """The first part of its path."""
-        return self.name.split("/")[0]
 
 
 def submissions(
@@ -83,7 +60,7 @@ def submissions(
         raise ValueError(
             f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them."
         )
-    entries = list(_entries(source, {path.resolve() for path in leave_out}))
+    entries = list(entries_of(source, {path.resolve() for path in leave_out}))
     owned = [([student], entry) for entry in [Entry(""), *entries]] if student else _owned(entries, tell)
     by_student: dict[str, list[Entry]] = {}
     for owners, entry in owned:
@@ -229,10 +206,10 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
         reason = (
             f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
         )
-        return [File(student, others[0] if others else "nothing", _raising(reason), *when)]
+        return [File(student, others[0] if others else "nothing", raising(reason), *when)]
     if len(counted) > MOST:
         reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
-        return [File(student, files[0].name, _raising(reason), *when)]
+        return [File(student, files[0].name, raising(reason), *when)]
     taken: set[str] = set()
     return [File(student, _free(file.name, taken), file.read, file.at, file.late) for file in counted]
 
@@ -255,9 +232,9 @@ def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
             yield replace(entry, name=name)
             continue
         try:
-            inside = _in_zip(name, entry.read, MOST)
+            inside = in_zip(name, entry.read, MOST)
         except ValueError as problem:
-            yield replace(entry, name=name, read=_raising(str(problem)), is_notebook=True)
+            yield replace(entry, name=name, read=raising(str(problem)), is_notebook=True)
             continue
         zips = [file for file in inside if file.name.lower().endswith(".zip")][:ZIPS]
         others = [file for file in inside if file not in zips and file.read]
@@ -265,125 +242,3 @@ def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
         few = zips + others[: 10 * MOST]
         packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in few]
         yield from _unpacked(packed, deep - 1)
-
-
-def _raising(reason: str) -> Callable[[], bytes]:
-    def content():
-        raise ValueError(reason)
-
-    return content
-
-
-# Folders and zips -----------------------------------------------------------------------------------------
-
-
-def _entries(source: Path, leave_out: Collection[Path]) -> Iterable[Entry]:
-    if source.is_dir():
-        return _in_folder(source, source, leave_out)
-    if zipfile.is_zipfile(source):
-        return _in_zip(source.name, functools.cache(source.read_bytes))
-    return [_file(source.name, source)]
-
-
-def _in_folder(folder: Path, root: Path, leave_out: Collection[Path]) -> Iterator[Entry]:
-    """What is below a folder. Links are not followed: a submission could contain one to somewhere else."""
-    for path in sorted(folder.iterdir()):
-        name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            yield Entry(name, _raising("it is a link, and links are not followed"), _named_like_one(name))
-        elif leave_out and path.resolve() in leave_out:
-            continue
-        elif path.is_dir():
-            yield Entry(name)
-            yield from _in_folder(path, root, leave_out)
-        elif path.is_file() and not _is_feedback(path):
-            yield _file(name, path)
-
-
-def _is_feedback(path: Path) -> bool:
-    """Whether the grader wrote this zip."""
-    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.comment == FEEDBACK
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
-
-
-def _file(name: str, path: Path) -> Entry:
-    def read(most: int) -> bytes:
-        with open(path, "rb") as file:
-            return file.read(most)
-
-    return Entry(name, lambda: _whole(read), _is_notebook(name, read))
-
-
-def _in_zip(name: str, content: Callable[[], bytes], most: int | None = None) -> list[Entry]:
-    """What is in a zip; nothing is unpacked before it is asked for, and no more than a notebook may have.
-    What a student packed is not kept meanwhile: zips in a zip take little room, and much memory. Of files
-    whose names leave it open whether they are notebooks, only the first ``most`` are looked at.
-    """
-
-    def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
-        try:
-            with archive.open(member) as file:
-                return file.read(size)
-        except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
-            raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
-
-    def read_again(member: zipfile.ZipInfo, size: int) -> bytes:
-        with zipfile.ZipFile(io.BytesIO(content())) as archive:
-            return read(archive, member, size)
-
-    entries, looked_at = [], 0
-    try:
-        with zipfile.ZipFile(io.BytesIO(content())) as archive:
-            for member in archive.infolist():
-                path = member.filename.replace("\\", "/").strip("/")
-                if member.is_dir():
-                    entries.append(Entry(path))
-                    continue
-                looked_at += _name_leaves_it_open(path)
-                if most is None or looked_at <= most:
-                    is_notebook = _is_notebook(path, functools.partial(read, archive, member))
-                else:
-                    is_notebook = _named_like_one(path)
-                whole = functools.partial(_whole, functools.partial(read_again, member))
-                entries.append(Entry(path, whole, is_notebook))
-    except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
-        raise ValueError(f"{name} is no zip that can be read ({problem})") from None
-    return entries
-
-
-def _whole(read: Callable[[int], bytes]) -> bytes:
-    """The content, if it has at most as many bytes as a notebook may have."""
-    data = read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST >> 20} MB")
-    return data
-
-
-def _named_like_one(name: str) -> bool:
-    return name.lower().endswith(".ipynb") and not NOBODYS.search(name)
-
-
-def _name_leaves_it_open(name: str) -> bool:
-    """Whether a file's name does not tell if it is a notebook: none after a dot, .json, "hw.ipynb.txt",
-    "hw.ipynb (1)"."""
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in (".ipynb", ".zip") or NOBODYS.search(name):
-        return False
-    return suffix in ("", ".json", ".txt", ".nb") or ".ipynb" in name.lower()
-
-
-def _is_notebook(name: str, read: Callable[[int], bytes]) -> bool:
-    """Whether a file is a notebook, by its name or, where the name leaves it open, by how it begins."""
-    if not _name_leaves_it_open(name):
-        return _named_like_one(name)
-    try:
-        start = read(PEEK)
-    except (ValueError, OSError):
-        return False
-    is_json = start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{")
-    return is_json and (b'"cells"' in start or b'"nbformat"' in start)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from . import files, names, pages, tables
-from .inbox import CANVAS, FEEDBACK
+from .entries import FEEDBACK
+from .inbox import CANVAS
 from .judge import not_graded
 from .late import Policy
 from .records import Graded
