@@ -66,39 +66,52 @@ def parser() -> argparse.ArgumentParser:
     either.add_argument("--force", action="store_true", help="write also over a student's work, after copying it")
 
     grade = command("grade", run_grade, "grade a notebook, or a folder or zip of submissions")
-    grade.add_argument("submissions", type=Path, nargs="?", metavar="FOLDER",
-                       help="notebooks, a folder for each student, or a zip from Canvas or Gradescope")
-    grade.add_argument("--scores", type=Path, metavar="FILE", help="the database; what is in it and unchanged is not run again")
-    grade.add_argument("--out", type=Path, metavar="FOLDER", help="scores.csv, a page for each student, one for the class")
-    grade.add_argument("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
-    grade.add_argument("--marks", type=Path, metavar="CSV", help="points given by hand: student,notebook,question,points,out_of,comment")
-    grade.add_argument("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
-    grade.add_argument("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
-    grade.add_argument("--roster", type=Path, metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
-    grade.add_argument("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
-    grade.add_argument("--counts", choices=("best", "last", "first"), default="best",
-                       help="which of several files for a notebook counts")
-    grade.add_argument("--due", type=moment, metavar="TIME", help='such as 2026-11-20 or "2026-11-20 18:00"')
-    grade.add_argument("--off-per-day", type=per_day, default=(0.0, False), metavar="POINTS",
-                       help="what each day costs that begins after --due: points, or a share of all such as 10%%")
-    grade.add_argument("--extensions", type=Path, metavar="CSV", help="days more for some: student,days")
-    grade.add_argument("--student", action="append", default=[], metavar="NAME",
-                       help="grade only this student's files; with --again, once more")
-    grade.add_argument("--forget", action="append", default=[], metavar="NAME",
-                       help="remove all that the database holds of this student")
-    grade.add_argument("--level", choices=("auto", "full", "container", "reduced"), default="auto",
-                       help="how submissions are shut in; reduced hardly, so it has to be asked for")
-    grade.add_argument("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
-    grade.add_argument("--seconds", type=positive, default=60, metavar="S", help="the most that a submission may take")
-    grade.add_argument("--again", action="store_true", help="run also what has not changed")
-    grade.add_argument("--scheduler", default="", metavar="ADDRESS", help="a Dask cluster, such as tcp://10.0.0.1:8786")
-    grade.add_argument("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
+    grade_arguments(grade)
     root(grade)
 
     release = command("release", run_release, "pack what students get: notebooks, library and environment")
     release.add_argument("zip", type=Path, metavar="student.zip")
     root(release)
     return course
+
+
+def grade_arguments(grade: argparse.ArgumentParser) -> None:
+    """What `course grade` takes."""
+    add = grade.add_argument
+    add("submissions", type=Path, nargs="?", metavar="FOLDER",
+        help="notebooks, a folder for each student, or a zip from Canvas or Gradescope")
+    add("--scores", type=Path, metavar="FILE", help="the database; what is in it and unchanged is not run again")
+    add("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
+    add("--out", type=Path, metavar="FOLDER", help="scores.csv, a page for each student, one for the class")
+    add("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
+    add("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
+    add("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
+    add("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
+
+    add = grade.add_argument_group("what counts").add_argument
+    add("--marks", type=Path, metavar="CSV",
+        help="points given by hand: student,notebook,question,points,out_of,comment")
+    add("--roster", type=Path, metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
+    add("--counts", choices=("best", "last", "first"), default="best",
+        help="which of several files for a notebook counts")
+    add("--due", type=moment, metavar="TIME", help='such as 2026-11-20 or "2026-11-20 18:00"')
+    add("--off-per-day", type=per_day, default=(0.0, False), metavar="POINTS",
+        help="what each day costs that begins after --due: points, or a share of all such as 10%%")
+    add("--extensions", type=Path, metavar="CSV", help="days more for some: student,days")
+
+    add = grade.add_argument_group("who").add_argument
+    add("--student", action="append", default=[], metavar="NAME",
+        help="grade only this student's files; with --again, once more")
+    add("--forget", action="append", default=[], metavar="NAME",
+        help="remove all that the database holds of this student")
+
+    add = grade.add_argument_group("how").add_argument
+    add("--level", choices=("auto", "full", "container", "reduced"), default="auto",
+        help="how submissions are isolated; reduced hardly does, so you have to ask for it")
+    add("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
+    add("--seconds", type=positive, default=60, metavar="S", help="the most that a submission may take")
+    add("--again", action="store_true", help="run also what has not changed")
+    add("--scheduler", default="", metavar="ADDRESS", help="a Dask cluster, such as tcp://10.0.0.1:8786")
 
 
 def run_build(args: argparse.Namespace) -> int:

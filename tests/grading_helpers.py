@@ -13,7 +13,10 @@ from course_utils.exercises.verdict import Finding, Verdict
 from course_utils.grading import judge, run, store
 
 ONE, TWO = "01_graph_tasks", "02_message_passing"
-FULL = {name: {exercise.name: exercise.points for exercise in exercises.of_notebook(name)} for name in (ONE, TWO)}
+FULL = {
+    name: {exercise.name: exercise.points for exercise in exercises.of_notebook(name)}
+    for name in (ONE, TWO)
+}
 
 
 def notebook_bytes():
@@ -36,27 +39,44 @@ def small_class(tmp_path_factory):
     folder = tmp_path_factory.mktemp("class")
     (folder / "in").mkdir()
     for one in [*submissions.good(), *submissions.messy()]:
-        if one.name in ("perfect_01_graph_tasks", "half", "blank_01_graph_tasks", "library", "misconception_degrees", "cut_off",
-                        "perfect_02_message_passing"):
-            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(one.content)
+        if one.name in (
+            "perfect_01_graph_tasks",
+            "half",
+            "blank_01_graph_tasks",
+            "library",
+            "misconception_degrees",
+            "cut_off",
+            "perfect_02_message_passing",
+        ):
+            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(
+                one.content
+            )
     return folder
 
 
 def rows_of(path):
     scores = store.Scores(path)
     try:
-        return {row.student: (row.graded.points, row.graded.state, [(v.exercise, v.state, v.misconception) for v in row.graded.verdicts])
-                for row in scores.rows()}
+        return {
+            row.student: (
+                row.graded.points,
+                row.graded.state,
+                [(v.exercise, v.state, v.misconception) for v in row.graded.verdicts],
+            )
+            for row in scores.rows()
+        }
     finally:
         scores.close()
 
 
 def row(student="a", file="f", notebook=submissions.ONE, state="graded", *given):
-    return store.Row(student, file, judge.Graded(notebook, state, given), "full", "1", "2024-01-01T00:00:00+00:00")
+    return store.Row(
+        student, file, judge.Graded(notebook, state, given), "full", "1", "2024-01-01T00:00:00+00:00"
+    )
 
 
 def graded(points, notebook=ONE, state="graded"):
-    """A notebook with these points by exercise; None is an exercise that was not graded, and full points where none is named."""
+    """A notebook with these points by exercise, and full points for all others; None means not graded."""
     verdicts = []
     for name, out_of in FULL.get(notebook, {}).items():
         earned = points.get(name, out_of)
@@ -75,7 +95,7 @@ def sheet(points=(), notebook=ONE, state="graded"):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """`run.run` without children: every file says itself what it is worth. Lists the files that were graded."""
+    """`run.run` without children: every file says what it is worth. Lists the files that were graded."""
     names = []
 
     def fake(files, scores, level, *, notebook="", **options):
@@ -88,7 +108,9 @@ def recorded(monkeypatch):
             except ValueError as problem:
                 content, result = None, judge.Graded("", "unreadable", notes=(judge.not_graded(problem),))
             if notebook and result.notebook != notebook and content:
-                result = judge.Graded("", "unreadable", notes=(f"It is {result.notebook}, and not {notebook}.",))
+                result = judge.Graded(
+                    "", "unreadable", notes=(f"It is {result.notebook}, and not {notebook}.",)
+                )
             names.append((file.student, file.name))
             scores.write(file.student, file.name, content, result, "full", "1")
             counted[result.state] += 1

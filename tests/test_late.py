@@ -10,7 +10,12 @@ from grading_helpers import ONE, graded, lay_out, lines_of, recorded, sheet  # n
 from course_utils.cli import main
 from course_utils.grading import inbox, late, scoring, store
 
-TIMES = {"Ada": "2026-11-20 18:00:00.5 Z", "Bo": "2026-11-21 17:59:00 Z", "Ci": "'2026-11-22T20:00:00+01:00'", "Do": "2026-11-20 17:00:00 Z"}
+TIMES = {
+    "Ada": "2026-11-20 18:00:00.5 Z",
+    "Bo": "2026-11-21 17:59:00 Z",
+    "Ci": "'2026-11-22T20:00:00+01:00'",
+    "Do": "2026-11-20 17:00:00 Z",
+}
 METADATA = "".join(f"""
 submission_{i}:
   :submitters:
@@ -32,11 +37,21 @@ def points(out):
     return {line["student"]: (line["points"], line.get("days late")) for line in lines_of(out)}
 
 
-@pytest.mark.parametrize(("off", "expected"), [
-    ([], {"1": ("7", "1"), "2": ("7", "1"), "3": ("7", "3"), "4": ("7", "0")}),
-    (["--off-per-day", "0.5"], {"1": ("6.5", "1"), "2": ("6.5", "1"), "3": ("5.5", "3"), "4": ("7", "0")}),
-    (["--off-per-day", "10%"], {"1": ("6.3", "1"), "2": ("6.3", "1"), "3": ("4.9", "3"), "4": ("7", "0")}),
-    (["--off-per-day", "5"], {"1": ("2", "1"), "2": ("2", "1"), "3": ("0", "3"), "4": ("7", "0")})])
+@pytest.mark.parametrize(
+    ("off", "expected"),
+    [
+        ([], {"1": ("7", "1"), "2": ("7", "1"), "3": ("7", "3"), "4": ("7", "0")}),
+        (
+            ["--off-per-day", "0.5"],
+            {"1": ("6.5", "1"), "2": ("6.5", "1"), "3": ("5.5", "3"), "4": ("7", "0")},
+        ),
+        (
+            ["--off-per-day", "10%"],
+            {"1": ("6.3", "1"), "2": ("6.3", "1"), "3": ("4.9", "3"), "4": ("7", "0")},
+        ),
+        (["--off-per-day", "5"], {"1": ("2", "1"), "2": ("2", "1"), "3": ("0", "3"), "4": ("7", "0")}),
+    ],
+)
 def test_days_after_the_due_date_cost_points(recorded, tmp_path, export, off, expected):
     assert main(["grade", str(export), "--out", str(tmp_path / "out"), *DUE, *off]) == 0
     assert points(tmp_path / "out") == expected
@@ -51,7 +66,17 @@ def test_days_after_the_due_date_cost_points(recorded, tmp_path, export, off, ex
 def test_extensions_are_days_more_by_name(recorded, tmp_path, export, capsys):
     (tmp_path / "more.csv").write_text("student;days\n 1 ;1\nCi;2,5\n")
     (tmp_path / "roster.csv").write_text("Name,SID\nAda,1\nBo,2\nCi,3\nDo,4\nEm,5\n")
-    command = ["grade", str(export), "--out", str(tmp_path / "out"), *DUE, "--off-per-day", "1", "--extensions", str(tmp_path / "more.csv")]
+    command = [
+        "grade",
+        str(export),
+        "--out",
+        str(tmp_path / "out"),
+        *DUE,
+        "--off-per-day",
+        "1",
+        "--extensions",
+        str(tmp_path / "more.csv"),
+    ]
     assert main([*command, "--roster", str(tmp_path / "roster.csv")]) == 0
     assert points(tmp_path / "out")["1"] == ("7", "0") and points(tmp_path / "out")["3"] == ("7", "0")
     assert points(tmp_path / "out")["2"] == ("6", "1")
@@ -64,7 +89,16 @@ def test_extensions_are_days_more_by_name(recorded, tmp_path, export, capsys):
 
 def test_canvas_marks_late_without_a_time(recorded, tmp_path, capsys):
     lay_out(tmp_path / "in", {"ada_LATE_1_11_hw.ipynb": sheet(), "bo_2_22_hw.ipynb": sheet()})
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out"), "--off-per-day", "1"]
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+        "--off-per-day",
+        "1",
+    ]
     main(command)
     assert points(tmp_path / "out") == {"ada_1": ("6", "1"), "bo_2": ("7", "0")}
     (tmp_path / "more.csv").write_text("student,days\nada_1,1\n")
@@ -76,14 +110,19 @@ def test_canvas_marks_late_without_a_time(recorded, tmp_path, capsys):
 
 
 def row(file, earned, at="", is_late=False):
-    return store.Row("a", file, graded({"split_links": earned}), "full", "1", "2024-01-01T00:00:00+00:00", at, is_late)
+    return store.Row(
+        "a", file, graded({"split_links": earned}), "full", "1", "2024-01-01T00:00:00+00:00", at, is_late
+    )
 
 
 def at(day):
     return f"2026-11-{day:02}T12:00:00+00:00"
 
 
-@pytest.mark.parametrize(("counts", "per_day", "expected"), [("best", 0, "c"), ("best", 1.5, "b"), ("last", 0, "d"), ("first", 0, "a")])
+@pytest.mark.parametrize(
+    ("counts", "per_day", "expected"),
+    [("best", 0, "c"), ("best", 1.5, "b"), ("last", 0, "d"), ("first", 0, "a")],
+)
 def test_the_best_after_what_it_costs_or_the_last_or_the_first(counts, per_day, expected):
     rows = [row("d", 0, at(23)), row("b", 2, at(20)), row("c", 3, at(21)), row("a", 1, at(19))]
     policy = late.Policy(counts, datetime(2026, 11, 20, 18, tzinfo=timezone.utc), per_day)
@@ -96,7 +135,11 @@ def test_without_a_time_canvas_numbers_and_numbers_in_names_give_the_order():
     canvas = [row("ada_1_900_hw.ipynb", 1), row("ada_LATE_1_1000_hw-1.ipynb", 2, "", True)]
     assert policy.order(canvas[1]) > policy.order(canvas[0])
     names = ["hw-10.ipynb", "hw-9.ipynb", "hw.ipynb"]
-    assert [file.file for file in sorted((row(name, 0) for name in names), key=policy.order)] == ["hw.ipynb", "hw-9.ipynb", "hw-10.ipynb"]
+    assert [file.file for file in sorted((row(name, 0) for name in names), key=policy.order)] == [
+        "hw.ipynb",
+        "hw-9.ipynb",
+        "hw-10.ipynb",
+    ]
 
 
 def test_a_date_is_over_when_its_day_is():
@@ -104,7 +147,10 @@ def test_a_date_is_over_when_its_day_is():
     assert late.due("2026-11-20T18:00+02:00") == datetime(2026, 11, 20, 16, tzinfo=timezone.utc)
 
 
-@pytest.mark.parametrize("arguments", [["--due", "tomorrow"], ["--off-per-day", "-1"], ["--off-per-day", "much"], ["--counts", "mean"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--due", "tomorrow"], ["--off-per-day", "-1"], ["--off-per-day", "much"], ["--counts", "mean"]],
+)
 def test_wrong_policies_are_refused(tmp_path, capsys, arguments):
     with pytest.raises(SystemExit):
         main(["grade", str(tmp_path), *arguments])
@@ -112,7 +158,11 @@ def test_wrong_policies_are_refused(tmp_path, capsys, arguments):
 
 
 def test_feedback_goes_back_as_canvas_wants_it(recorded, tmp_path, capsys):
-    contents = {"ada_LATE_1_11_hw-1.ipynb": sheet(), "ada_1_10_hw.ipynb": sheet({"degrees": 0}), "bo_2_22_hw.zip": b"no zip"}
+    contents = {
+        "ada_LATE_1_11_hw-1.ipynb": sheet(),
+        "ada_1_10_hw.ipynb": sheet({"degrees": 0}),
+        "bo_2_22_hw.zip": b"no zip",
+    }
     lay_out(tmp_path / "in", contents)
     assert main(["grade", str(tmp_path / "in"), "--feedback", str(tmp_path / "feedback.zip")]) == 0
     assert "feedback.zip, 2 pages" in capsys.readouterr().out
@@ -120,6 +170,13 @@ def test_feedback_goes_back_as_canvas_wants_it(recorded, tmp_path, capsys):
         assert sorted(archive.namelist()) == ["ada_LATE_1_11_hw-1.html", "bo_2_22_hw.html"]
         assert all(inbox.CANVAS.match(PurePosixPath(name).name) for name in archive.namelist())
         assert b"7 of 7 points" in archive.read("ada_LATE_1_11_hw-1.html")
-    main(["grade", str(lay_out(tmp_path / "plain", {"Ada Love/hw.ipynb": sheet()})), "--feedback", str(tmp_path / "feedback.zip")])
+    main(
+        [
+            "grade",
+            str(lay_out(tmp_path / "plain", {"Ada Love/hw.ipynb": sheet()})),
+            "--feedback",
+            str(tmp_path / "feedback.zip"),
+        ]
+    )
     with zipfile.ZipFile(tmp_path / "feedback.zip") as archive:
         assert archive.namelist()[0].startswith("Ada_Love-")

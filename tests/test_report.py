@@ -1,4 +1,4 @@
-"""What goes into the grader and what comes out of it: tables, pages, marks given by hand, and the command's last line."""
+"""What goes into the grader and what comes out: tables, pages, marks by hand, and the last line."""
 
 import csv
 import itertools
@@ -8,6 +8,7 @@ import re
 import subprocess
 import unicodedata
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,24 @@ from course_utils.grading import marks as marks_by_hand
 def test_from_a_folder_to_scores_and_pages(small_class, capsys):
     out = small_class / "out"
     marks = small_class / "marks.csv"
-    marks.write_text("student,notebook,question,points,out_of,comment\nhalf_4,01_graph_tasks,discussion,1.5,2,good start\n")
-    command = ["grade", str(small_class / "in"), "--scores", str(small_class / "scores.sqlite"), "--out", str(out), "--marks", str(marks)]
+    marks.write_text(
+        "student,notebook,question,points,out_of,comment\nhalf_4,01_graph_tasks,discussion,1.5,2,good start\n"
+    )
+    command = [
+        "grade",
+        str(small_class / "in"),
+        "--scores",
+        str(small_class / "scores.sqlite"),
+        "--out",
+        str(out),
+        "--marks",
+        str(marks),
+    ]
     assert main(command) == 0
-    assert "7 files of 7 students: 5 graded, 1 blank, 1 unreadable (level" in capsys.readouterr().out.replace("\n", " ")
+    assert (
+        "7 files of 7 students: 5 graded, 1 blank, 1 unreadable (level"
+        in capsys.readouterr().out.replace("\n", " ")
+    )
     table = {line["student"]: line for line in lines_of(out)}
     assert float(table["half_4"]["points"]) == 3 + 1.5 and float(table["half_4"]["out of"]) == 7 + 2
     assert table["perfect02messagepassing_26"]["points"] == "10"
@@ -48,14 +63,17 @@ def test_from_a_folder_to_scores_and_pages(small_class, capsys):
     in_class = (out / "class.html").read_text()
     assert exercises.find("degrees").misconceptions[0].says[:30] in in_class
     result = json.loads((out / "results" / "half_4-01_graph_tasks.json").read_text())
-    assert result["score"] == 4.5 and result["tests"][0]["max_score"] == 1 and result["extra_data"]["level"] in children.LEVELS
+    assert result["score"] == 4.5 and result["tests"][0]["max_score"] == 1
+    assert result["extra_data"]["level"] in children.LEVELS
 
-    assert main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0  # nothing is run again, and marks are still there
+    assert main([*command[:6], "--canvas", "Notebook 1 (7)"]) == 0
     assert "0 graded, 7 as before" in capsys.readouterr().out
     table = {line["ID"]: line for line in lines_of(out)}
     assert table["4"]["Student"] == "half" and float(table["4"]["Notebook 1 (7)"]) == 4.5
     assert main([*command, "--again"]) == 0
-    assert "5 graded" in capsys.readouterr().out and rows_of(small_class / "scores.sqlite")["half_4"][0] == 3
+    assert (
+        "5 graded" in capsys.readouterr().out and rows_of(small_class / "scores.sqlite")["half_4"][0] == 3
+    )
 
 
 def test_one_submission_alone(small_class, capsys, tmp_path):
@@ -70,11 +88,18 @@ def test_one_submission_alone(small_class, capsys, tmp_path):
 COLUMNS = "student,notebook,question,points,out_of\n"
 
 
-@pytest.mark.parametrize(("marks", "says"), [
-    ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
-    (f"{COLUMNS}a,{ONE},c,many,2\n", "line 2: could not convert"), (f"{COLUMNS}a,{ONE},c,1\n", "c has no out_of"),
-    (f"{COLUMNS}a,{ONE},c,nan,2\n", "points and out_of are numbers"), (f"{COLUMNS}a,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
-    (f"{COLUMNS}a,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"), ("M\xfcller", "is not UTF-8 text")])
+@pytest.mark.parametrize(
+    ("marks", "says"),
+    [
+        ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
+        (f"{COLUMNS}a,{ONE},c,many,2\n", "line 2: could not convert"),
+        (f"{COLUMNS}a,{ONE},c,1\n", "c has no out_of"),
+        (f"{COLUMNS}a,{ONE},c,nan,2\n", "points and out_of are numbers"),
+        (f"{COLUMNS}a,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
+        (f"{COLUMNS}a,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"),
+        ("M\xfcller", "is not UTF-8 text"),
+    ],
+)
 def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
     (tmp_path / "marks.csv").write_text(marks, "latin-1")
     assert main(["grade", str(small_class / "in"), "--marks", str(tmp_path / "marks.csv")]) == 2
@@ -93,7 +118,9 @@ def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, cap
     assert "nothing came from ada" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--scores", "no/such/folder/s.sqlite"], ["--jobs", "-3"], ["--seconds", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["--scores", "no/such/folder/s.sqlite"], ["--jobs", "-3"], ["--seconds", "0"]]
+)
 def test_wrong_arguments_to_grade_are_said_in_a_sentence(small_class, capsys, arguments):
     try:
         code = main(["grade", str(small_class / "in"), *arguments])
@@ -104,23 +131,42 @@ def test_wrong_arguments_to_grade_are_said_in_a_sentence(small_class, capsys, ar
 
 def test_pages_and_tables_lose_nobody(tmp_path):
     verdict = judge.Verdict("degrees", "not started", 0, 1)
-    rows = [row("a", "f", submissions.ONE, "graded", verdict), row("a", "g", "", "unreadable"),
-            row("b_1", "h", "", "not graded")]
+    rows = [
+        row("a", "f", submissions.ONE, "graded", verdict),
+        row("a", "g", "", "unreadable"),
+        row("b_1", "h", "", "not graded"),
+    ]
     scores = scoring.scores_of(rows, [])
-    assert [line[:2] for line in tables.full_table(scores)[1:]] == [["a", ""], ["a", submissions.ONE], ["b_1", ""]]
+    assert [line[:2] for line in tables.full_table(scores)[1:]] == [
+        ["a", ""],
+        ["a", submissions.ONE],
+        ["b_1", ""],
+    ]
     assert [line[-1] for line in tables.canvas_table(scores, "HW")[1:]] == [0, ""]
     page = pages.feedback("a", rows[:2], scores[:2])
-    assert "another file" not in page and "No function <code>degrees</code>" in page and "In all: 0 of 1 points" in page
+    assert (
+        "another file" not in page
+        and "No function <code>degrees</code>" in page
+        and "In all: 0 of 1 points" in page
+    )
     results = tables.results(rows[:2], scores[:2])
-    assert "g: 0 of 0 points (unreadable)" in results["output"] and results["extra_data"]["level"] == "full, full"
+    assert (
+        "g: 0 of 0 points (unreadable)" in results["output"]
+        and results["extra_data"]["level"] == "full, full"
+    )
 
 
 def test_the_class_page_says_what_else_went_wrong():
-    for said, name in (("cell 3 is not valid Python (line 1: x)", "no valid Python"),
-                       ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
-                       (exercises.TAKEN.format("degrees"), "the library's own function"),
-                       ("else", "wrong in another way")):
-        assert pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),))) == name
+    for said, name in (
+        ("cell 3 is not valid Python (line 1: x)", "no valid Python"),
+        ("on x: the answer is a NumPy array; y", "a NumPy array in place of a tensor"),
+        (exercises.TAKEN.format("degrees"), "the library's own function"),
+        ("else", "wrong in another way"),
+    ):
+        assert (
+            pages._otherwise(judge.Verdict("degrees", "wrong", 0, 1, (judge.Finding("wrong", said),)))
+            == name
+        )
 
 
 def test_every_page_escapes_what_students_wrote(tmp_path):
@@ -139,11 +185,22 @@ def test_every_page_escapes_what_students_wrote(tmp_path):
     assert names.cell("=1+1") == "'=1+1"
 
 
-# What was not graded -------------------------------------------------------------------------------------------------
+# What was not graded --------------------------------------------------------------------------------------
+
 
 def test_a_notebook_with_an_exercise_that_was_not_graded_has_no_total(recorded, tmp_path, capsys):
-    lay_out(tmp_path / "in", {"ada_1_1_hw.ipynb": sheet({"degrees": None, "permute": 0}), "bo_2_2_hw.ipynb": sheet()})
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    lay_out(
+        tmp_path / "in",
+        {"ada_1_1_hw.ipynb": sheet({"degrees": None, "permute": 0}), "bo_2_2_hw.ipynb": sheet()},
+    )
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 1
     output = capsys.readouterr()
     assert "2 files of 2 students: 1 graded, 1 not graded" in output.out.splitlines()[-1]
@@ -152,7 +209,9 @@ def test_a_notebook_with_an_exercise_that_was_not_graded_has_no_total(recorded, 
     assert (ada["points"], ada["degrees"], ada["permute"], ada["to_edge_index"]) == ("", "", "0", "1")
     assert bo["points"] == "7"
     page = (tmp_path / "out" / "students" / "ada_1.html").read_text()
-    assert "The grader could not finish degrees. This is not your fault" in page and "4 points so far" in page
+    assert (
+        "The grader could not finish degrees. This is not your fault" in page and "4 points so far" in page
+    )
     assert "degrees: not graded yet" in page and "of 7 points" not in page
     in_class = (tmp_path / "out" / "class.html").read_text()
     assert "These have no total, because the grader could not finish: ada_1 (degrees)" in in_class
@@ -163,13 +222,30 @@ def test_a_notebook_with_an_exercise_that_was_not_graded_has_no_total(recorded, 
 
 
 def test_points_by_hand_settle_what_was_not_graded(recorded, tmp_path):
-    lay_out(tmp_path / "in", {"ada.ipynb": sheet({"degrees": None}), "bo.ipynb": sheet(notebook="", state="not graded")})
+    lay_out(
+        tmp_path / "in",
+        {"ada.ipynb": sheet({"degrees": None}), "bo.ipynb": sheet(notebook="", state="not graded")},
+    )
     lines = [f"ada,{ONE},degrees,0.5,,half of it", *(f"bo,{ONE},{name},1,," for name in FULL[ONE])]
-    (tmp_path / "marks.csv").write_text("\n".join(["student,notebook,question,points,out_of,comment", *lines]))
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
-    assert main([*command, "--marks", str(tmp_path / "marks.csv"), "--canvas", "HW"]) == 1  # the grader met a fault
+    (tmp_path / "marks.csv").write_text(
+        "\n".join(["student,notebook,question,points,out_of,comment", *lines])
+    )
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert (
+        main([*command, "--marks", str(tmp_path / "marks.csv"), "--canvas", "HW"]) == 1
+    )  # the grader met a fault
     assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["6.5", "4"]
-    assert "Points given by hand: 0.5 of 1: half of it" in (tmp_path / "out" / "students" / "ada.html").read_text()
+    assert (
+        "Points given by hand: 0.5 of 1: half of it"
+        in (tmp_path / "out" / "students" / "ada.html").read_text()
+    )
 
 
 def test_of_several_files_one_that_was_not_graded_counts_unless_another_is_perfect():
@@ -190,16 +266,35 @@ def test_gradescope_gets_no_partial_total_and_no_old_one(recorded, tmp_path, cap
     assert "results.json is not written" in capsys.readouterr().err
 
 
-def test_gradescope_gets_the_total_where_a_perfect_file_lies_beside_one_that_was_not_graded(recorded, tmp_path):
+def test_gradescope_gets_the_total_where_a_perfect_file_lies_beside_one_that_was_not_graded(
+    recorded, tmp_path
+):
     lay_out(tmp_path, {"submission/a.ipynb": sheet({"degrees": None}), "submission/b.ipynb": sheet()})
     main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")])
     assert json.loads((tmp_path / "results.json").read_text())["score"] == 7
 
 
-# Names ---------------------------------------------------------------------------------------------------------------
+# Names ----------------------------------------------------------------------------------------------------
 
-STRANGE = ["\N{FULLWIDTH LATIN CAPITAL LETTER A}" * 80, "\N{GRINNING FACE}" * 63, "Ada", "ada", "CON", "aux", "com1", "lpt\N{SUPERSCRIPT ONE}",
-           "dot.", "dot", "..", "../up", "a/b", "x" * 300, "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Mu\N{COMBINING DIAERESIS}ller", "con\n"]
+STRANGE = [
+    "\N{FULLWIDTH LATIN CAPITAL LETTER A}" * 80,
+    "\N{GRINNING FACE}" * 63,
+    "Ada",
+    "ada",
+    "CON",
+    "aux",
+    "com1",
+    "lpt\N{SUPERSCRIPT ONE}",
+    "dot.",
+    "dot",
+    "..",
+    "../up",
+    "a/b",
+    "x" * 300,
+    "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller",
+    "Mu\N{COMBINING DIAERESIS}ller",
+    "con\n",
+]
 
 
 def test_every_name_is_a_file_of_its_own_on_every_system(tmp_path):
@@ -223,13 +318,27 @@ def test_a_class_of_strange_names_gets_its_report(recorded, tmp_path):
 
 
 def test_a_spreadsheet_opens_the_table_and_a_copied_line_finds_its_student(recorded, tmp_path, capsys):
-    students = ["=1+1", "+49", "a;b", "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller", "Ada  Love", "\N{FULLWIDTH EQUALS SIGN}2"]
+    students = [
+        "=1+1",
+        "+49",
+        "a;b",
+        "M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller",
+        "Ada  Love",
+        "\N{FULLWIDTH EQUALS SIGN}2",
+    ]
     lay_out(tmp_path / "in", {f"{name}/hw.ipynb": sheet() for name in students})
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 0
     content = (tmp_path / "out" / "scores.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbfstudent,")  # Canvas takes the mark only in front of a bare word
-    assert b'"a;b"' in content and b"\n\"'=1+1\"" in content
+    assert b'"a;b"' in content and b'\n"\'=1+1"' in content
     cells = [line["student"] for line in lines_of(tmp_path / "out")]
     assert not [cell for cell in cells if cell.startswith(names.FORMULA)]
     copied = [unicodedata.normalize("NFD", f" {cell} ") for cell in cells]
@@ -237,7 +346,9 @@ def test_a_spreadsheet_opens_the_table_and_a_copied_line_finds_its_student(recor
         with open(tmp_path / "marks.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, delimiter=delimiter)
             table.writerow(["student", "notebook", "question", "points", "out_of"])
-            table.writerows([[name, ONE, "discussion", "1,5" if delimiter == ";" else "1.5", 2] for name in copied])
+            table.writerows(
+                [[name, ONE, "discussion", "1,5" if delimiter == ";" else "1.5", 2] for name in copied]
+            )
         assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
         assert "nothing came from" not in capsys.readouterr().err
         assert {line["points"] for line in lines_of(tmp_path / "out")} == {"8.5"}
@@ -250,7 +361,8 @@ def test_canvas_table_is_as_canvas_imports_it(recorded, tmp_path):
     assert content.startswith(b"\xef\xbb\xbfStudent,ID,SIS User ID,SIS Login ID,Section,HW 1 (77)\r\n")
 
 
-# One notebook, one student -------------------------------------------------------------------------------------------
+# One notebook, one student --------------------------------------------------------------------------------
+
 
 def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
     lay_out(tmp_path / "in", {"ada_1_1_a.ipynb": sheet(), "ada_1_2_b.ipynb": sheet(notebook=TWO)})
@@ -270,9 +382,42 @@ def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
     assert f"Did you mean {ONE}" in capsys.readouterr().err
 
 
+def test_another_notebook_that_was_graded_before_is_told_and_nobody_vanishes(
+    recorded, tmp_path, monkeypatch
+):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet(notebook=TWO)})
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    main(command)
+    monkeypatch.setattr(
+        run, "run", lambda files, *args, **options: (Counter({"as before": len(files)}), "full")
+    )
+    main([*command, "--notebook", ONE])
+    lines = {
+        line["student"]: (line["notebook"], line["state"], line["points"])
+        for line in lines_of(tmp_path / "out")
+    }
+    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "unreadable", "0")}
+    page = (tmp_path / "out" / "students" / "bo.html").read_text()
+    assert f"it is {TWO}; the assignment is {ONE}" in page
+
+
 def test_one_student_is_graded_again_and_the_tables_keep_the_others(recorded, tmp_path, capsys):
     lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet()})
-    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--scores",
+        str(tmp_path / "s.sqlite"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     main(command)
     recorded.clear()
     (tmp_path / "out" / "students" / "bo.html").write_text("untouched")
@@ -303,17 +448,29 @@ def test_a_student_is_forgotten(recorded, tmp_path, capsys):
     assert "name it with --scores" in capsys.readouterr().err
 
 
-# Gradescope's autograder ---------------------------------------------------------------------------------------------
+# Gradescope's autograder ----------------------------------------------------------------------------------
+
 
 def test_the_gradescope_zip_is_bound_to_a_notebook_and_passes_the_exit_code_on(tmp_path, capsys):
     zipped, root = tmp_path / "autograder.zip", str(Path(__file__).parents[1])
     assert main(["grade", "--gradescope-zip", str(zipped), "--root", root, "--notebook", ONE]) == 0
     with zipfile.ZipFile(zipped) as archive:
         script = archive.read("run_autograder").decode()
-    course = lay_out(tmp_path, {"source/venv/bin/course": b'#!/bin/sh\necho "$@"\nexit 3\n'}) / "source/venv/bin/course"
+    course = (
+        lay_out(tmp_path, {"source/venv/bin/course": b'#!/bin/sh\necho "$@"\nexit 3\n'})
+        / "source/venv/bin/course"
+    )
     course.chmod(0o755)
-    done = subprocess.run(["bash", "-c", script], env=os.environ | {"AUTOGRADER": str(tmp_path)}, capture_output=True, text=True)
-    assert done.stdout.split() == f"grade submission --jobs 1 --results results/results.json --notebook {ONE}".split()
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"AUTOGRADER": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.stdout.split()
+        == f"grade submission --jobs 1 --results results/results.json --notebook {ONE}".split()
+    )
     assert done.returncode == 3
     assert main(["grade", "--gradescope-zip", str(zipped), "--root", root]) == 0
     with zipfile.ZipFile(zipped) as archive:
@@ -328,3 +485,8 @@ def test_no_old_results_are_left_where_the_grader_cannot_start(tmp_path, capsys,
     monkeypatch.setattr(run, "run", unavailable)
     assert main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")]) == 2
     assert not (tmp_path / "results.json").exists() and "no namespaces" in capsys.readouterr().err
+
+
+def test_a_second_file_that_cannot_be_read_does_not_count_as_another_file_of_a_notebook():
+    rows = [row("a", "f", "", "unreadable"), row("a", "g", "", "unreadable")]
+    assert "another file" not in pages.feedback("a", rows, scoring.scores_of(rows, []))

@@ -15,8 +15,14 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,HW (77)
 "Noether, Emmy",103,S3,enoether,Sec B,
 "Student, Test",999,,,,
 """
-GRADESCOPE = "First Name,Last Name,SID,Email,Role\nAda,Love,S1,alove@uni.edu,Student\nBo,M\u00fcller,S2,bm@uni.edu,Student\n"
-MOODLE = "Vorname;First name;Surname;ID number;Email address\nx;Ada;Love;S1;alove@uni.edu\nx;Bo;M\u00fcller;S2;bm@uni.edu\n"
+GRADESCOPE = """First Name,Last Name,SID,Email,Role
+Ada,Love,S1,alove@uni.edu,Student
+Bo,M\u00fcller,S2,bm@uni.edu,Student
+"""
+MOODLE = """Vorname;First name;Surname;ID number;Email address
+x;Ada;Love;S1;alove@uni.edu
+x;Bo;M\u00fcller;S2;bm@uni.edu
+"""
 
 
 def written(folder, text, encoding="utf-8-sig"):
@@ -24,7 +30,16 @@ def written(folder, text, encoding="utf-8-sig"):
     return folder / "roster.csv"
 
 
-@pytest.mark.parametrize("text", [CANVAS, GRADESCOPE, MOODLE, "student\nAda Love\nBo M\u00fcller\n", "name\n\"Love, Ada\"\n\"M\u00fcller, Bo\"\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        CANVAS,
+        GRADESCOPE,
+        MOODLE,
+        "student\nAda Love\nBo M\u00fcller\n",
+        'name\n"Love, Ada"\n"M\u00fcller, Bo"\n',
+    ],
+)
 def test_rosters_of_every_platform_name_the_class(tmp_path, text):
     people = roster.read(written(tmp_path, text))
     ada, bo = people.people[:2]
@@ -42,22 +57,48 @@ def test_a_name_that_two_people_have_is_nobodys(tmp_path):
     assert people.person("Ada Love") is None and people.person("2") is people.people[1]
 
 
-@pytest.mark.parametrize(("text", "words"), [("a,b\n1,2\n", "lists nobody. Its first line should name a column"), ("", "lists nobody")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a,b\n1,2\n", "lists nobody. Its first line should name a column"), ("", "lists nobody")],
+)
 def test_a_table_without_people_is_refused(tmp_path, text, words):
     with pytest.raises(ValueError, match=words):
         roster.read(written(tmp_path, text))
 
 
 def test_who_is_missing_and_everybodys_name_as_on_the_platform(recorded, tmp_path, capsys):
-    lay_out(tmp_path / "in", {"loveada_101_1_hw.ipynb": sheet(), "mllerbo_102_2_hw.ipynb": sheet({"degrees": 0}), "guest_7_3_hw.ipynb": sheet()})
-    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--roster", str(written(tmp_path, CANVAS))]
-    (tmp_path / "marks.csv").write_text(f"student,notebook,question,points,out_of\n\"Love, Ada\",{ONE},discussion,2,2\n")
+    lay_out(
+        tmp_path / "in",
+        {
+            "loveada_101_1_hw.ipynb": sheet(),
+            "mllerbo_102_2_hw.ipynb": sheet({"degrees": 0}),
+            "guest_7_3_hw.ipynb": sheet(),
+        },
+    )
+    command = [
+        "grade",
+        str(tmp_path / "in"),
+        "--out",
+        str(tmp_path / "out"),
+        "--roster",
+        str(written(tmp_path, CANVAS)),
+    ]
+    (tmp_path / "marks.csv").write_text(
+        f'student,notebook,question,points,out_of\n"Love, Ada",{ONE},discussion,2,2\n'
+    )
     assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
     message = capsys.readouterr().err
-    assert "Nothing came from 1 of 3 on the roster: Noether, Emmy." in message and "does not list guest_7" in message
+    assert (
+        "Nothing came from 1 of 3 on the roster: Noether, Emmy." in message
+        and "does not list guest_7" in message
+    )
     lines = {line["student"]: line for line in lines_of(tmp_path / "out")}
     assert lines["loveada_101"]["name"] == "Love, Ada" and lines["loveada_101"]["points"] == "9"
-    assert (lines["Noether, Emmy"]["state"], lines["Noether, Emmy"]["points"], lines["guest_7"]["name"]) == ("nothing handed in", "", "")
+    assert (
+        lines["Noether, Emmy"]["state"],
+        lines["Noether, Emmy"]["points"],
+        lines["guest_7"]["name"],
+    ) == ("nothing handed in", "", "")
     assert "Nothing came from Noether, Emmy." in (tmp_path / "out" / "class.html").read_text()
     assert not list((tmp_path / "out" / "students").glob("*oether*"))
     main([*command, "--canvas", "HW (77)"])

@@ -9,7 +9,16 @@ import sys
 
 import pytest
 import submissions
-from grading_helpers import graded, lay_out, recorded, row, rows_of, sheet, small_class  # noqa: F401  fixtures among them
+from grading_helpers import (  # noqa: F401  fixtures among them
+    TWO,
+    graded,
+    lay_out,
+    recorded,
+    row,
+    rows_of,
+    sheet,
+    small_class,
+)
 
 from course_utils.cli import main
 from course_utils.grading import files, judge, report, store
@@ -46,7 +55,32 @@ def test_the_database_is_for_its_owner_alone_and_keeps_its_secret(tmp_path):
         store.Scores(tmp_path / "text")
 
 
-# Who can read it -----------------------------------------------------------------------------------------------------
+def test_the_two_rows_of_a_file_that_holds_two_notebooks_come_and_go_together(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    second = f"hw.ipynb ({TWO})"
+
+    def is_done(content):
+        return scores.done("a", "hw.ipynb", content, lambda notebook: "1")
+
+    scores.write("a", "hw.ipynb", b"both", graded({}), "full", "1")
+    scores.write("a", second, b"both", graded({"run_rounds": None}, TWO), "full", "1")
+    assert [row.file for row in scores.rows()] == ["hw.ipynb", second] and not is_done(b"both")
+    scores.write("a", second, b"both", graded({}, TWO), "full", "1")
+    assert is_done(b"both") and not is_done(b"one")
+    scores.write("a", "hw.ipynb", b"one", graded({}), "full", "1")
+    assert [(row.file, row.graded.points) for row in scores.rows()] == [("hw.ipynb", 7)] and is_done(b"one")
+
+
+def test_what_was_another_notebook_is_read_again_when_the_assignment_is_another(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    scores.bind("01_graph_tasks")
+    scores.write("a", "hw.ipynb", b"x", row(state="unreadable", notebook="").graded, "full", "1")
+    for notebook, done in (("01_graph_tasks", True), (TWO, False)):
+        scores.bind(notebook)
+        assert scores.done("a", "hw.ipynb", b"x", lambda notebook: "1") is done
+
+
+# Who can read it ------------------------------------------------------------------------------------------
 
 posix = pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
 WRITER = """
@@ -95,7 +129,8 @@ def test_reports_are_for_their_owner(recorded, tmp_path):
     assert modes == {0o600}
 
 
-# What can go wrong with it -------------------------------------------------------------------------------------------
+# What can go wrong with it --------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def small_disk(tmp_path):
@@ -124,7 +159,12 @@ def test_a_full_disk_leaves_the_scores_that_are_there(small_disk, recorded, tmp_
 
 def test_a_report_on_a_full_disk_is_the_old_one_or_the_new_one(small_disk, recorded, tmp_path, capsys):
     out = small_disk / "out"
-    command = ["grade", str(lay_out(tmp_path / "in", {"ada.ipynb": sheet({"degrees": 0})})), "--out", str(out)]
+    command = [
+        "grade",
+        str(lay_out(tmp_path / "in", {"ada.ipynb": sheet({"degrees": 0})})),
+        "--out",
+        str(out),
+    ]
     assert main(command) == 0
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert "6 of 7" in str(before)
@@ -153,7 +193,10 @@ def test_a_database_that_is_locked_is_said_so(recorded, tmp_path, capsys, monkey
     capsys.readouterr()
     assert main([*command, "--again"]) == 2
     message = capsys.readouterr().err
-    assert "is locked by another program. Is another `course grade` at work" in message and "damaged" not in message
+    assert (
+        "is locked by another program. Is another `course grade` at work" in message
+        and "damaged" not in message
+    )
     holder.execute("rollback")
     assert main(command) == 0
 
@@ -169,20 +212,29 @@ def test_a_new_database_that_another_holds_is_said_to_be_locked(tmp_path):
 def test_a_truncated_database_is_refused_with_a_sentence(recorded, tmp_path, capsys, share):
     path = tmp_path / "s.sqlite"
     contents = {f"{i}.ipynb": sheet() for i in range(40)}
-    command = ["grade", str(lay_out(tmp_path / "in", contents)), "--scores", str(path), "--out", str(tmp_path / "out")]
+    command = [
+        "grade",
+        str(lay_out(tmp_path / "in", contents)),
+        "--scores",
+        str(path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 0
     content = path.read_bytes()
-    path.write_bytes(content[:int(share * len(content))])
+    path.write_bytes(content[: int(share * len(content))])
     recorded.clear()
     capsys.readouterr()
     assert main(command) == 2
     assert "is no database of scores, or it is damaged" in capsys.readouterr().err and not recorded
-    assert path.read_bytes() == content[:int(share * len(content))]
+    assert path.read_bytes() == content[: int(share * len(content))]
 
 
 def test_databases_of_other_programs_and_other_versions_are_refused_and_left_alone(tmp_path, capsys):
-    for statement, words in (("create table bookmark (name text)", "it holds bookmark"),
-                             (store.TABLES.replace("level text,", ""), "another version of the course: its table submission")):
+    for statement, words in (
+        ("create table bookmark (name text)", "it holds bookmark"),
+        (store.TABLES.replace("level text,", ""), "another version of the course: its table submission"),
+    ):
         path = tmp_path / f"{len(statement)}.sqlite"
         with sqlite3.connect(path) as db:
             db.executescript(statement)
@@ -203,7 +255,14 @@ def test_a_row_is_written_whole_or_not_at_all(tmp_path):
     scores.write("a", "f", b"1", graded({}), "full", "1")
     unheard_of = judge.Verdict("permute", object(), 0, 2)
     with pytest.raises(store.Unusable):
-        scores.write("a", "f", b"2", judge.Graded(submissions.ONE, "graded", (graded({}).verdicts[0], unheard_of)), "full", "1")
+        scores.write(
+            "a",
+            "f",
+            b"2",
+            judge.Graded(submissions.ONE, "graded", (graded({}).verdicts[0], unheard_of)),
+            "full",
+            "1",
+        )
     (kept,) = scores.rows()
     assert kept.graded.points == 7 and scores.done("a", "f", b"1", lambda notebook: "1")
     report.write(scores, tmp_path / "out")

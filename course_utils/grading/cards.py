@@ -10,8 +10,10 @@ from ..exercises.verdict import Finding, Verdict
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
-NOT_FOUND = ("No function `{}` with an answer in it was found. If you wrote one: is it a comment, inside a class, or "
-             "under another name?")
+NOT_FOUND = (
+    "No function `{}` with an answer in it was found. If you wrote one: is it a comment, inside a class, "
+    "or under another name?"
+)
 code = card._code
 
 
@@ -50,7 +52,8 @@ def heading(row: Row) -> str:
 def lateness(score: Score) -> str:
     """A sentence about a submission that came late."""
     days = f"{score.days_late} day{'' if score.days_late == 1 else 's'}"
-    return f"Handed in {days} late: {score.off:g} points off, {total([score.so_far, -score.off]):g} of {score.out_of:g} are left."
+    left = total([score.so_far, -score.off])
+    return f"Handed in {days} late: {score.off:g} points off, {left:g} of {score.out_of:g} are left."
 
 
 def as_text(row: Row) -> list[str]:

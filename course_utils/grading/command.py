@@ -11,20 +11,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import exercises
-from . import build, cards, files, inbox, late, marks, names, release, report, roster, run, scoring, store, tables
+from . import (
+    build,
+    cards,
+    files,
+    inbox,
+    late,
+    marks,
+    names,
+    release,
+    report,
+    roster,
+    run,
+    scoring,
+    store,
+    tables,
+)
 from .store import Mark, Row, Scores
 
-REMOVED = {"submission": "file", "verdict": "verdict", "mark": "mark by hand"}  # table -> what a line of it is
+REMOVED = {
+    "submission": "file",
+    "verdict": "verdict",
+    "mark": "mark by hand",
+}  # table -> what a line of it is
 
 
 def grade(args: argparse.Namespace) -> int:
-    """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are wrong."""
+    """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are
+    wrong."""
     notebook = notebook_named(args.notebook)
     if args.gradescope_zip:
         print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
         return 0
     if not args.submissions and not args.forget:
-        print("course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.", file=sys.stderr)
+        print(
+            "course grade FOLDER: name a notebook, a folder of submissions, or a zip of them.",
+            file=sys.stderr,
+        )
         return 2
     if args.forget and not args.scores:
         raise ValueError("--forget removes from a database: name it with --scores.")
@@ -61,18 +84,24 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     if args.out:
         print("written:", ", ".join(map(str, report.write(scores, args.out, plan))))
     if args.feedback:
-        print(f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}")
+        print(
+            f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}"
+        )
     rows, every = plan.read(scores)
     _tell_of_names(args, plan, by_hand, rows, every)
     if args.due and not any(row.handed_in_at or row.late for row in rows):
-        _tell("--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those that are LATE.")
+        _tell(
+            "--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those "
+            "that are LATE."
+        )
     if args.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
 
 
 def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
-    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be read."""
+    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be
+    read."""
     people = roster.read(args.roster) if args.roster else roster.Roster()
     students = tuple(_known(text, known, people) for text in args.student)
     extensions = late.extensions(args.extensions, known, people) if args.extensions else {}
@@ -81,23 +110,36 @@ def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Pl
     return report.Plan(args.canvas, notebook, students, people, policy)
 
 
-def _tell_of_names(args: argparse.Namespace, plan: report.Plan, by_hand: list[Mark], rows: list[Row],
-                   every: list[scoring.Score]) -> None:
+def _tell_of_names(
+    args: argparse.Namespace,
+    plan: report.Plan,
+    by_hand: list[Mark],
+    rows: list[Row],
+    every: list[scoring.Score],
+) -> None:
     """Say who is in one list and not in the other."""
     there = {row.student for row in rows}
     strangers = sorted({mark.student for mark in by_hand} - there)
     if strangers:
         sentences = " ".join(names.nobody(name, there) for name in strangers)
-        _tell(f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of scores.csv; a "
-              "line without points takes back what was given.")
+        _tell(
+            f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of "
+            "scores.csv; a line without points takes back what was given."
+        )
     if not plan.roster.people:
         return
     missing = [person.name for person in plan.missing(every)]
     if missing:
-        _tell(f"Nothing came from {len(missing)} of {len(plan.roster.people)} on the roster: {'; '.join(missing)}.")
+        _tell(
+            f"Nothing came from {len(missing)} of {len(plan.roster.people)} on the roster: "
+            f"{'; '.join(missing)}."
+        )
     unknown = plan.roster.strangers({score.student for score in every})
     if unknown:
-        _tell(f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing is lost.")
+        _tell(
+            f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing "
+            "is lost."
+        )
 
 
 def _tell(sentence: str) -> None:
@@ -118,14 +160,15 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
 
 
 def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
-    name = people.student(text, known)
+    name = people.finder(known)(text)
     if name is None:
         raise ValueError(names.nobody(text, known))
     return name
 
 
 def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
-    """Remove students from the database, and their pages from the report; all of them or, where one is unknown, none."""
+    """Remove students from the database, and their pages from the report; all of them or, where one is
+    unknown, none."""
     students = [_known(text, scores.students()) for text in wanted]
     for student in students:
         rows = [row for row in scores.rows() if row.student == student]
@@ -161,32 +204,36 @@ class Run:
             return
         args = self.args
         scores.came((file.student, file.name, file.at, file.late) for file in self.files)
-        bound = {"notebook": self.notebook} if self.notebook else {}
-        self.counted, self.level = run.run(self.files, scores, args.level, jobs=args.jobs or 0, scheduler=args.scheduler,
-                                           again=args.again, seconds=args.seconds, **bound)
+        scores.bind(self.notebook)
+        how = {"jobs": args.jobs or 0, "scheduler": args.scheduler, "again": args.again, "seconds": args.seconds}
+        self.counted, self.level = run.run(self.files, scores, args.level, notebook=self.notebook, **how)
 
     def told(self, rows: list[Row], every: list[scoring.Score]) -> int:
-        """Print what came out, write Gradescope's results, and return the exit code: 1 where something was not graded."""
-        own = [row for row in rows if self._is_of_these(row)]
+        """Print what came out, write Gradescope's results, and return the exit code: 1 where something was
+        not graded."""
+        handed_in = {(file.student, file.name) for file in self.files}
+        own = [row for row in rows if not handed_in.isdisjoint((row.student, name) for name in row.file_names)]
         if len(self.files) == 1:
             for row in own:
                 print("\n".join(cards.as_text(row)))
         missing = [score for score in every if score.not_graded]
         students = len({file.student for file in self.files})
-        print(f"{_number(len(self.files), 'file')} of {_number(students, 'student')}: {self._counts()} (level {self.level})")
+        print(
+            f"{_number(len(self.files), 'file')} of {_number(students, 'student')}: {self._counts()} "
+            f"(level {self.level})"
+        )
         if missing:
-            who = "; ".join(f"{score.student} ({score.notebook or 'a file'}: {', '.join(score.not_graded)})"
-                            for score in missing)
-            _tell(f"Not graded, and so without a total: {who}. Run the command again; if it stays so, give points by hand "
-                  "with --marks.")
+            who = "; ".join(
+                f"{score.student} ({score.notebook or 'a file'}: {', '.join(score.not_graded)})"
+                for score in missing
+            )
+            _tell(
+                f"Not graded, and so without a total: {who}. Run the command again; if it stays so, give "
+                "points by hand with --marks."
+            )
         if self.args.results and not self._results(own, every):
             return 1
         return 1 if missing or self.counted["not graded"] else 0
-
-    def _is_of_these(self, row: Row) -> bool:
-        """Whether a row is one of the files; a file that holds two notebooks has a row for each."""
-        names_of_row = {row.file, row.file.removesuffix(f" ({row.graded.notebook})")}
-        return any(file.student == row.student and file.name in names_of_row for file in self.files)
 
     def _counts(self) -> str:
         states = [state for state in (*run.STATES, "as before") if self.counted[state] or state == "graded"]
@@ -196,13 +243,16 @@ class Run:
         """Write results.json for Gradescope; False where there is no total, and then no file."""
         of_these = {(row.student, row.graded.notebook) for row in own}
         scores = [score for score in every if (score.student, score.notebook) in of_these]
-        counting = [row for row in own if not row.graded.notebook or any(score.row is row for score in scores)]
+        counting = [
+            row for row in own if not row.graded.notebook or any(score.row is row for score in scores)
+        ]
         try:
             results = tables.results(counting, scores)
         except ValueError as problem:
             _tell(f"{self.args.results} is not written: {problem}")
             return False
         files.write(self.args.results, json.dumps(results, indent=1).encode())
+        self.args.results.chmod(0o644)  # Gradescope reads it, as whatever user
         return True
 
 

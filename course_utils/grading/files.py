@@ -14,7 +14,8 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_all(contents: dict[Path, bytes]) -> None:
-    """Write several files, all of them or none: each is complete on the disk before the first takes its name."""
+    """Write several files, all of them or none: each is complete on the disk before the first takes its
+    name."""
     parts: dict[Path, str] = {}
     try:
         for path, content in contents.items():

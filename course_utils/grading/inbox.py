@@ -1,13 +1,10 @@
-"""Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas and Gradescope
-export it. Everything is read into memory and nothing is unpacked, so a path inside a zip can lead nowhere.
+"""Finding submissions: in a folder of notebooks, a folder with one folder per student, or a zip as Canvas
+and Gradescope export it.
 """
 
 from __future__ import annotations
 
-import functools
-import io
 import re
-import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -17,25 +14,26 @@ import yaml
 
 from .. import exercises
 from . import names
-from .submission import LARGEST
+from .entries import NOBODYS, Entry, entries_of, in_zip, raising
 
-CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<id>\d+)_\d+_")
+# "loveada_LATE_101_9001_hw.ipynb"; a text or a link that was typed in is "loveada_101_text.html".
+CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_(?i:late))?_(?P<id>\d+)_(\d+_|(text|link)\.html$)")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
 MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
 ZIPS = 20  # in a zip
-PEEK = 1 << 16  # bytes of a file that show whether it is a notebook
-NOBODYS = re.compile(r"(^|/)(__MACOSX(/|$)|\._|(?i:desktop\.ini|thumbs\.db|\.ds_store)$)")  # what systems leave behind
-ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")  # copies that Jupyter and the course keep, and hidden files
+# Copies that Jupyter and the course keep, among other hidden files.
+ASIDE = re.compile(r"(^|/)\.[^./]|\.kept-\d+\.ipynb$")
 OWN = re.compile(r"\.(csv|(sqlite3?|db)(-wal|-shm|-journal)?)$", re.IGNORECASE)  # tables and databases
 REPORT = {"class.html", "scores.csv"}  # what makes a folder a report
-FEEDBACK = b"feedback of course grade"  # the comment of a zip that the grader wrote
 
 
 @dataclass(frozen=True)
 class File:
-    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there are none.
+    """One notebook of one student. ``content()`` gives its bytes; ValueError, with the reason, where there
+    are none.
 
-    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether Canvas does.
+    ``at`` is when it was handed in (ISO 8601 with a time zone), where Gradescope says so; ``late``, whether
+    Canvas does.
     """
 
     student: str
@@ -45,45 +43,38 @@ class File:
     late: bool = False
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file where submissions are, or a folder, whose ``read`` is None."""
-
-    name: str
-    read: Callable[[], bytes] | None = None
-    is_notebook: bool = False
-    at: str = ""
-    late: bool = False
-
-    @property
-    def top(self) -> str:
-        """The first part of its path."""
-        return self.name.split("/")[0]
-
-
-def submissions(source: Path, student: str = "", leave_out: Collection[Path] = (),
-                tell: Callable[[str], object] = lambda sentence: None) -> list[File]:
+def submissions(
+    source: Path,
+    student: str = "",
+    leave_out: Collection[Path] = (),
+    tell: Callable[[str], object] = lambda sentence: None,
+) -> list[File]:
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
-    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is theirs, or by
-    the file. A student whose folder or zip holds no notebook is listed with a file that says so. With ``student``, all
-    files are that student's, however they are named. Files in ``leave_out`` are the grader's own. ``tell`` is called with a
-    sentence about everything else that is left out.
+    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is
+    theirs, or by the file. A student whose folder or zip holds no notebook is listed with a file that says
+    so. With ``student``, all files are that student's, however they are named. Files in ``leave_out`` are
+    the grader's own. ``tell`` is called with a sentence about everything else that is left out.
     """
     if not source.exists():
-        raise ValueError(f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them.")
-    entries = list(_entries(source, {path.resolve() for path in leave_out}))
+        raise ValueError(
+            f"{source} is not there. Name a notebook, a folder of submissions, or a zip of them."
+        )
+    entries = list(entries_of(source, {path.resolve() for path in leave_out}))
     owned = [([student], entry) for entry in [Entry(""), *entries]] if student else _owned(entries, tell)
     by_student: dict[str, list[Entry]] = {}
     for owners, entry in owned:
         for owner in owners:
             by_student.setdefault(owner, []).append(entry)
     if not by_student:
-        raise ValueError(f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them.")
+        raise ValueError(
+            f"{source} holds no file. Name a notebook, a folder of submissions, or a zip of them."
+        )
     return [file for owner, handed_in in sorted(by_student.items()) for file in _to_grade(owner, handed_in)]
 
 
-# Whose is what -------------------------------------------------------------------------------------------------------
+# Whose is what --------------------------------------------------------------------------------------------
+
 
 def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tuple[list[str], Entry]]:
     """Every entry with the students whose it is, the folders of students among them."""
@@ -92,8 +83,8 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
     metadata = next((entry for entry in inside if entry.name == METADATA), None)
     if metadata:
         people = _gradescope(metadata.read())
-        nobodys = {folder for folder, (owners, _) in people.items() if not owners} | (_folders(inside) - people.keys())
-        for folder in sorted(nobodys):
+        nobodys = {folder for folder, (owners, _) in people.items() if not owners}
+        for folder in sorted(nobodys | (_folders(inside) - people.keys())):
             tell(f"{folder} has no submitters in {METADATA}; it is left out.")
         for entry in [*map(Entry, people), *inside]:
             if entry.top in people:
@@ -106,7 +97,8 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
         if NOBODYS.search(entry.top) or ASIDE.search(entry.top):
             continue
         if canvas:
-            yield [names.student(f"{canvas['name']}_{canvas['id']}")], replace(entry, late=bool(canvas["late"]))
+            owner = names.student(f"{canvas['name']}_{canvas['id']}")
+            yield [owner], replace(entry, late=bool(canvas["late"]))
         elif entry.top in folders:
             yield [names.student(entry.top)], entry
         elif OWN.search(entry.name) or folders and not _may_hold_one(entry):
@@ -117,9 +109,11 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
 
 def _below_folder(entries: list[Entry], base: str) -> list[Entry]:
     """What is in a folder, by its path from there, without reports of the grader's."""
-    inside = [replace(entry, name=entry.name.removeprefix(base)) for entry in entries if entry.name.startswith(base)]
+    below = [entry for entry in entries if entry.name.startswith(base)]
+    inside = [replace(entry, name=entry.name.removeprefix(base)) for entry in below]
     files = {entry.name for entry in inside}
-    reports = {top for top in {entry.top for entry in inside} if {f"{top}/{name}" for name in REPORT} <= files}
+    tops = {entry.top for entry in inside}
+    reports = {top for top in tops if {f"{top}/{name}" for name in REPORT} <= files}
     return [entry for entry in inside if entry.name and entry.top not in reports]
 
 
@@ -136,8 +130,8 @@ def _may_hold_one(entry: Entry) -> bool:
 def _class_folder(entries: list[Entry]) -> str:
     """The folder, with a slash, that holds what the class handed in; "" if it is the outermost one.
 
-    A class may be wrapped in folders of its own. It is where there are several students: folders with notebooks, or
-    notebooks that are not one student's copies or one student's set.
+    A class may be wrapped in folders of its own. It is where there are several students: folders with
+    notebooks, or notebooks that are not one student's copies or one student's set.
     """
     base = ""
     while True:
@@ -166,15 +160,20 @@ def _of_several(files: set[str]) -> bool:
 
 
 def _gradescope(content: bytes) -> dict[str, tuple[list[str], str]]:
-    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else name."""
+    """Folder -> students and time, from Gradescope's metadata: each student by number, else e-mail, else
+    name."""
     people: dict[str, tuple[list[str], str]] = {}
     try:
-        for folder, entry in yaml.load(content, yaml.BaseLoader).items():  # all values are text: 0077 is no octal number
+        table = yaml.load(content, yaml.BaseLoader)  # all values are text: 0077 is not an octal number
+        for folder, entry in table.items():
             entry = entry or {}
             submitters = entry.get(":submitters") or []
-            people[folder] = [_identity(person, folder) for person in submitters], _iso(entry.get(":created_at", ""))
+            owners = [_identity(person, folder) for person in submitters]
+            people[folder] = owners, _iso(entry.get(":created_at", ""))
     except Exception as problem:  # noqa: BLE001  a file of another form
-        raise ValueError(f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem}).") from None
+        raise ValueError(
+            f"{METADATA} is not as Gradescope writes it ({type(problem).__name__}: {problem})."
+        ) from None
     return people
 
 
@@ -191,7 +190,8 @@ def _identity(person: dict[str, str], folder: str) -> str:
     return names.student(known[0] if known else folder)
 
 
-# What a student handed in --------------------------------------------------------------------------------------------
+# What a student handed in ---------------------------------------------------------------------------------
+
 
 def _to_grade(student: str, entries: list[Entry]) -> list[File]:
     """A student's notebooks under names that differ, or one file that says why there are none."""
@@ -199,20 +199,24 @@ def _to_grade(student: str, entries: list[Entry]) -> list[File]:
     notebooks = [file for file in files if file.is_notebook]
     visible = [file for file in notebooks if not ASIDE.search(file.name)]
     counted = visible or notebooks  # what Jupyter keeps aside counts where it is all
+    when = max(entry.at for entry in entries), any(entry.late for entry in entries)
     if not counted:
         others = [file.name for file in files]
         but = f", but {', '.join(others[:5])}" if others else ""
-        reason = f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
-        return [File(student, others[0] if others else "nothing", _raising(reason))]
+        reason = (
+            f"no notebook was handed in{but}. Hand in the notebook itself, the file that ends in .ipynb"
+        )
+        return [File(student, others[0] if others else "nothing", raising(reason), *when)]
     if len(counted) > MOST:
         reason = f"there are {len(counted)} notebooks; at most {MOST} are graded"
-        return [File(student, files[0].name, _raising(reason))]
+        return [File(student, files[0].name, raising(reason), *when)]
     taken: set[str] = set()
     return [File(student, _free(file.name, taken), file.read, file.at, file.late) for file in counted]
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where another file of the student has it already: a zip may hold two of one name."""
+    """The name, with a number behind it where another file of the student has it already: a zip may hold
+    two of one name."""
     free, number = name, 2
     while free in taken:
         free, number = f"{name} ({number})", number + 1
@@ -228,125 +232,13 @@ def _unpacked(entries: Iterable[Entry], deep: int = 2) -> Iterator[Entry]:
             yield replace(entry, name=name)
             continue
         try:
-            inside = _in_zip(name, entry.read, MOST)
+            inside = in_zip(name, entry.read, MOST)
         except ValueError as problem:
-            yield replace(entry, name=name, read=_raising(str(problem)), is_notebook=True)
+            yield replace(entry, name=name, read=raising(str(problem)), is_notebook=True)
             continue
         zips = [file for file in inside if file.name.lower().endswith(".zip")][:ZIPS]
         others = [file for file in inside if file not in zips and file.read]
         others.sort(key=lambda file: not file.is_notebook)
-        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in zips + others[:10 * MOST]]
+        few = zips + others[: 10 * MOST]
+        packed = [replace(file, name=f"{name}/{file.name}", at=entry.at, late=entry.late) for file in few]
         yield from _unpacked(packed, deep - 1)
-
-
-def _raising(reason: str) -> Callable[[], bytes]:
-    def content():
-        raise ValueError(reason)
-    return content
-
-
-# Folders and zips ----------------------------------------------------------------------------------------------------
-
-def _entries(source: Path, leave_out: Collection[Path]) -> Iterable[Entry]:
-    if source.is_dir():
-        return _in_folder(source, source, leave_out)
-    if zipfile.is_zipfile(source):
-        return _in_zip(source.name, functools.cache(source.read_bytes))
-    return [_file(source.name, source)]
-
-
-def _in_folder(folder: Path, root: Path, leave_out: Collection[Path]) -> Iterator[Entry]:
-    """What is below a folder. Links are not followed: a submission could contain one to somewhere else."""
-    for path in sorted(folder.iterdir()):
-        name = path.relative_to(root).as_posix()
-        if path.is_symlink():
-            yield Entry(name, _raising("it is a link, and links are not followed"), is_notebook=True)
-        elif leave_out and path.resolve() in leave_out:
-            continue
-        elif path.is_dir():
-            yield Entry(name)
-            yield from _in_folder(path, root, leave_out)
-        elif path.is_file() and not _is_feedback(path):
-            yield _file(name, path)
-
-
-def _is_feedback(path: Path) -> bool:
-    """Whether the grader wrote this zip."""
-    if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.comment == FEEDBACK
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False
-
-
-def _file(name: str, path: Path) -> Entry:
-    def read(most: int) -> bytes:
-        with open(path, "rb") as file:
-            return file.read(most)
-    return Entry(name, lambda: _whole(read), _is_notebook(name, read))
-
-
-def _in_zip(name: str, content: Callable[[], bytes], most: int | None = None) -> list[Entry]:
-    """What is in a zip; nothing is unpacked before it is asked for, and no more than a notebook may have. What a student
-    packed is not kept meanwhile: zips in a zip take little room, and much memory. Of files whose names leave it open
-    whether they are notebooks, only the first ``most`` are looked at.
-    """
-    def read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
-        try:
-            with archive.open(member) as file:
-                return file.read(size)
-        except Exception as problem:  # noqa: BLE001  damaged, encrypted, of an unknown compression
-            raise ValueError(f"it cannot be unpacked ({type(problem).__name__}: {problem})") from None
-
-    def read_again(member: zipfile.ZipInfo, size: int) -> bytes:
-        with zipfile.ZipFile(io.BytesIO(content())) as archive:
-            return read(archive, member, size)
-
-    entries, looked_at = [], 0
-    try:
-        with zipfile.ZipFile(io.BytesIO(content())) as archive:
-            for member in archive.infolist():
-                path = member.filename.replace("\\", "/").strip("/")
-                if member.is_dir():
-                    entries.append(Entry(path))
-                    continue
-                looked_at += _name_leaves_it_open(path)
-                few = most is None or looked_at <= most
-                is_notebook = _is_notebook(path, functools.partial(read, archive, member)) if few else _named_like_one(path)
-                whole = functools.partial(_whole, functools.partial(read_again, member))
-                entries.append(Entry(path, whole, is_notebook))
-    except Exception as problem:  # noqa: BLE001  a broken zip raises many kinds
-        raise ValueError(f"{name} is no zip that can be read ({problem})") from None
-    return entries
-
-
-def _whole(read: Callable[[int], bytes]) -> bytes:
-    """The content, if it has at most as many bytes as a notebook may have."""
-    data = read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST >> 20} MB")
-    return data
-
-
-def _named_like_one(name: str) -> bool:
-    return name.lower().endswith(".ipynb") and not NOBODYS.search(name)
-
-
-def _name_leaves_it_open(name: str) -> bool:
-    """Whether a file's name does not tell if it is a notebook: none after a dot, .json, "hw.ipynb.txt", "hw.ipynb (1)"."""
-    suffix = PurePosixPath(name).suffix.lower()
-    plausible = suffix in ("", ".json", ".txt", ".nb") or ".ipynb" in name.lower()
-    return plausible and not _named_like_one(name) and not NOBODYS.search(name) and not name.lower().endswith(".zip")
-
-
-def _is_notebook(name: str, read: Callable[[int], bytes]) -> bool:
-    """Whether a file is a notebook, by its name or, where the name leaves it open, by how it begins."""
-    if not _name_leaves_it_open(name):
-        return _named_like_one(name)
-    try:
-        start = read(PEEK)
-    except (ValueError, OSError):
-        return False
-    return start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and (b'"cells"' in start or b'"nbformat"' in start)

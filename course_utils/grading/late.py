@@ -20,7 +20,8 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Policy:
-    """When a notebook is due, and what a day costs: points, or with ``percent`` that share of all points, as in Canvas.
+    """When a notebook is due, and what a day costs: points, or with ``percent`` that share of all points,
+    as in Canvas.
 
     ``extensions`` are days, by student.
     """
@@ -45,15 +46,21 @@ class Policy:
         return per_day * self.days_late(row)
 
     def order(self, row: Row) -> tuple:
-        """Sorts submissions by time: as the platform says, else by Canvas' number, else by a number in the file's name."""
+        """Sorts submissions by time: as the platform says, else by Canvas' number, else by a number in the
+        file's name."""
         canvas = re.search(r"_(\d+)_(\d+)_", row.file) if CANVAS.match(row.file) else None
         number = int(canvas[2]) if canvas else 0
         parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", Path(row.file).stem)]
-        return row.handed_in_at, number, [str(part) if isinstance(part, str) else f"{part:012}" for part in parts]
+        return (
+            row.handed_in_at,
+            number,
+            [str(part) if isinstance(part, str) else f"{part:012}" for part in parts],
+        )
 
 
 def due(text: str) -> datetime:
-    """A date, or a date and time, in this machine's time zone if none is named; a date is over when its day is."""
+    """A date, or a date and time, in this machine's time zone if none is named; a date is over when its day
+    is."""
     at = datetime.fromisoformat(text)
     if re.fullmatch(r"[\d-]+", text.strip()):
         at += DAY
@@ -61,7 +68,8 @@ def due(text: str) -> datetime:
 
 
 def per_day(text: str) -> tuple[float, bool]:
-    """Points off by the day: "0.5", or "10%" of all points. Returns the number, and whether it is a percentage."""
+    """Points off by the day: "0.5", or "10%" of all points. Returns the number, and whether it is a
+    percentage."""
     value = marks.number(text.removesuffix("%"))
     if value < 0:
         raise ValueError("the points off are not negative")
@@ -69,14 +77,16 @@ def per_day(text: str) -> tuple[float, bool]:
 
 
 def extensions(path: Path, known: set[str], people: Roster) -> dict[str, float]:
-    """Days by student, from a CSV with the columns student and days; names as in scores.csv, or as on the roster.
+    """Days by student, from a CSV with the columns student and days; names as in scores.csv, or as on the
+    roster.
 
     ValueError, with the line, where one cannot be read.
     """
+    find = people.finder(known)
     days: dict[str, float] = {}
     for line_number, line in marks.table(path, ["student", "days"]):
         name = line["student"] or ""
-        student = people.student(name, known)
+        student = find(name)
         if student is None and people.person(name) is None:
             raise ValueError(f"{path}, line {line_number}: {names.nobody(name, known)}")
         try:

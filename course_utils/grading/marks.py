@@ -15,21 +15,26 @@ COLUMNS = ["student", "notebook", "question", "points", "out_of", "comment"]
 
 
 def table(path: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a CSV, with their numbers. ValueError where it is not UTF-8 or lacks one of the columns."""
+    """The lines of a CSV, with their numbers. ValueError where it is not UTF-8 or lacks one of the
+    columns."""
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text. In a spreadsheet, save it as CSV UTF-8.") from None
     first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","  # as a spreadsheet writes it in half of Europe
+    delimiter = (
+        ";" if first.count(";") > first.count(",") else ","
+    )  # as a spreadsheet writes it in half of Europe
     with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter)
         header = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = header
         missing = [name for name in columns if name not in header]
         if missing:
-            raise ValueError(f"{path} has the columns {', '.join(header) or 'none'}; {', '.join(missing)} is missing. "
-                             f"Its first line should begin with {','.join(columns)}.")
+            raise ValueError(
+                f"{path} has the columns {', '.join(header) or 'none'}; {', '.join(missing)} is missing. "
+                f"Its first line should begin with {','.join(columns)}."
+            )
         try:
             return [(reader.line_num, line) for line in reader if any(line.values())]
         except csv.Error as problem:
@@ -37,10 +42,11 @@ def table(path: Path, columns: list[str]) -> list[tuple[int, dict[str, str]]]:
 
 
 def read(path: Path) -> list[Mark]:
-    """Points given by hand, from a CSV with the columns student, notebook, question, points, out_of and comment.
+    """Points given by hand, from a CSV with the columns student, notebook, question, points, out_of and
+    comment.
 
-    A line without points takes back what was given. A question that has an exercise's name replaces that exercise's
-    points, and needs no ``out_of``. ValueError, with the line, where something cannot be read.
+    A line without points takes back what was given. A question that has an exercise's name replaces that
+    exercise's points, and needs no ``out_of``. ValueError, with the line, where something cannot be read.
     """
     marks = []
     for number, line in table(path, COLUMNS[:5]):

@@ -1,4 +1,5 @@
-"""Names of students: as files on every system, as cells of a spreadsheet, and as an assistant types them again."""
+"""Names of students: as files on every system, as cells of a spreadsheet, and as an assistant types them
+again."""
 
 from __future__ import annotations
 
@@ -12,19 +13,32 @@ from .submission import plain
 
 LONGEST = 80  # bytes of a file's name that come from the student's; file systems take 143 to 255 in all
 RESERVED = re.compile(r"(con|prn|aux|nul|com.|lpt.)", re.IGNORECASE)  # Windows' devices
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a spreadsheet takes for its beginning
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # what a spreadsheet takes for its beginning
 
 
 def student(text: str) -> str:
-    """A name from a file or a form, written in one way: composed letters, no control characters, no space around it."""
+    """A name from a file or a form, written in one way: composed letters, no control characters, no space
+    around it."""
     return unicodedata.normalize("NFC", plain(text)).strip()
 
 
 def file_name(text: str) -> str:
     """A name for a file that no two students share on any system, and that no path hides in.
 
-    A name that would change on some system (capitals, spaces, more than 80 bytes, a device of Windows) gets a few
-    characters of its hash.
+    A name that would change on some system (capitals, spaces, more than 80 bytes, a device of Windows) gets
+    a few characters of its hash.
     """
     short = re.sub(r"[^\w-]+", "_", text).encode()[:LONGEST].decode(errors="ignore")
     if short == text == text.casefold() and not RESERVED.fullmatch(text):
@@ -45,15 +59,6 @@ def key(text: str) -> str:
     if text.startswith("'") and text[1:].startswith(FORMULA):
         text = text[1:]
     return text
-
-
-def matched(text: str, known: Iterable[str]) -> str | None:
-    """The one known name that is meant, or None."""
-    known = set(known)
-    if text in known:
-        return text
-    same = [name for name in known if key(name) == key(text)]
-    return same[0] if len(same) == 1 else None
 
 
 def nobody(text: str, known: Iterable[str]) -> str:

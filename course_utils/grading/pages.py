@@ -14,7 +14,8 @@ from .roster import Person
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
 :root {{ color-scheme: light dark }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
@@ -27,11 +28,15 @@ code {{ font-size: .95em }} .small {{ font-size: .85em; opacity: .8 }}
 {body}</body></html>
 """
 OTHERWISE = {  # words of a card without a known misconception -> what the class page counts it as
-    "hands the question on": "the library's own function", "is not valid Python": "no valid Python",
-    "your function returned None": "returned None", "no answer came in time": "no answer in time",
+    "hands the question on": "the library's own function",
+    "is not valid Python": "no valid Python",
+    "your function returned None": "returned None",
+    "no answer came in time": "no answer in time",
     "your function stopped with": "stopped with an error",
-    "the answer holds": "another kind of number", "is a NumPy array": "a NumPy array in place of a tensor",
-    "drawn for grading and not shown": "right on the inputs of the notebook's check alone"}
+    "the answer holds": "another kind of number",
+    "is a NumPy array": "a NumPy array in place of a tensor",
+    "drawn for grading and not shown": "right on the inputs of the notebook's check alone",
+}
 
 
 def feedback(student: str, rows: list[Row], scores: list[Score]) -> str:
@@ -58,9 +63,11 @@ def _in_all(scores: list[Score]) -> str:
 
 def _of_row(row: Row, score: Score | None) -> list[str]:
     """One submission; of a file that does not count, only the heading and the notes."""
-    other = "" if score else "; another file of yours counts for this notebook"
-    parts = [f"<h2>{escape(cards.heading(row))}</h2>",
-             f"<p class='small'>{escape(row.file)}, graded on {escape(row.graded_at[:10])}{other}</p>"]
+    other = "; another file of yours counts for this notebook" if row.graded.notebook and not score else ""
+    parts = [
+        f"<h2>{escape(cards.heading(row))}</h2>",
+        f"<p class='small'>{escape(row.file)}, graded on {escape(row.graded_at[:10])}{other}</p>",
+    ]
     parts += [f"<p>{cards.code(note)}</p>" for note in row.graded.notes]
     if score is None:
         return parts
@@ -76,8 +83,10 @@ def _of_row(row: Row, score: Score | None) -> list[str]:
 def _not_graded(score: Score) -> str:
     """What is missing, in a sentence to the student."""
     missing = " and ".join(score.not_graded)
-    return (f"The grader could not finish {missing}. This is not your fault, and it is not a 0: there is no total until "
-            f"it has been graded. Everything else has {score.so_far:g} points so far.")
+    return (
+        f"The grader could not finish {missing}. This is not your fault, and it is not a 0: there is no "
+        f"total until it has been graded. Everything else has {score.so_far:g} points so far."
+    )
 
 
 def _of_mark(mark: Mark) -> str:
@@ -86,17 +95,22 @@ def _of_mark(mark: Mark) -> str:
 
 
 def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Person] = ()) -> str:
-    """How the class did: scores, and what was thought how often; ``nothing_came`` are those who handed in nothing."""
+    """How the class did: scores, and what was thought how often; ``nothing_came`` are those who handed in
+    nothing."""
     states = Counter(row.graded.state for row in rows).most_common()
     counted = ", ".join(f"{number} {escape(state)}" for state, number in states)
     parts = [f"<p>{len({row.student for row in rows})} students, {len(rows)} files: {counted}.</p>"]
     if nothing_came:
-        parts.append(f"<p>Nothing came from {escape('; '.join(person.name for person in nothing_came))}.</p>")
+        parts.append(
+            f"<p>Nothing came from {escape('; '.join(person.name for person in nothing_came))}.</p>"
+        )
     missing = [score for score in scores if score.not_graded]
     if missing:
         who = ", ".join(f"{score.student} ({', '.join(score.not_graded)})" for score in missing)
-        parts.append(f"<p>These have no total, because the grader could not finish: {escape(who)}. Run the same command "
-                     "again; if that does not help, grade them by hand.</p>")
+        parts.append(
+            f"<p>These have no total, because the grader could not finish: {escape(who)}. Run the same "
+            "command again; if that does not help, grade them by hand.</p>"
+        )
     for notebook in sorted({score.notebook for score in scores if score.notebook and score.row}):
         in_it = [score for score in scores if score.notebook == notebook and score.row]
         parts += [f"<h2>{escape(notebook)}</h2>", _histogram(in_it)]
@@ -114,8 +128,12 @@ def _of_exercise(exercise: Exercise, scores: list[Score]) -> list[str]:
     wrong = [verdict for verdict in verdicts if verdict.state not in ("right", "not started", NOT_GRADED)]
     recognized = Counter(verdict.misconception for verdict in wrong if verdict.misconception)
     otherwise = Counter(_otherwise(verdict) for verdict in wrong if not verdict.misconception)
-    lines = [f"<tr><td class=n>{number}</td><td class=what>{escape(name)}</td><td>{cards.code(sentences.get(name, ''))}"
-             "</td></tr>" for name, number in [*recognized.most_common(), *otherwise.most_common()]]
+    lines = []
+    for name, number in [*recognized.most_common(), *otherwise.most_common()]:
+        sentence = cards.code(sentences.get(name, ""))
+        lines.append(
+            f"<tr><td class=n>{number}</td><td class=what>{escape(name)}</td><td>{sentence}</td></tr>"
+        )
     title = f"<h3><code>{exercise.name}</code>: {states['right']} of {len(verdicts)} right{others}</h3>"
     return [title, f"<table>{''.join(lines)}</table>"] if lines else [title]
 
@@ -127,16 +145,21 @@ def _otherwise(verdict: Verdict) -> str:
 
 
 def _histogram(scores: list[Score]) -> str:
-    """How many students have how many points, of those whose exercises were all graded; half points are rounded down."""
+    """How many students have how many points, of those whose exercises were all graded; half points are
+    rounded down."""
     points = [total(score.by_exercise.values()) for score in scores if not score.not_graded]
     if not points:
         return "<p>No total yet.</p>"
     out_of = max(score.row.graded.out_of for score in scores)
     counted = Counter(int(number) for number in points)
     most = max(counted.values())
-    lines = [f"<tr><td class=n>{number} of {out_of:g}</td><td><span class=bar style='width:{100 * counted[number] / most:.0f}%'>"
-             f"</span></td><td class=n>{counted[number] or ''}</td></tr>"
-             for number in range(max(int(out_of), *counted), min(counted) - 1, -1)]
-    return (f"<p>{sum(points) / len(points):.1f} of {out_of:g} points on average.</p>"
-            "<table><tr><th class=n>points</th><th></th><th class=n>students</th></tr>"
-            f"{''.join(lines)}</table>")
+    lines = []
+    for number in range(max(int(out_of), *counted), min(counted) - 1, -1):
+        bar = f"<span class=bar style='width:{100 * counted[number] / most:.0f}%'></span>"
+        label = f"<td class=n>{number} of {out_of:g}</td>"
+        lines.append(f"<tr>{label}<td>{bar}</td><td class=n>{counted[number] or ''}</td></tr>")
+    return (
+        f"<p>{sum(points) / len(points):.1f} of {out_of:g} points on average.</p>"
+        "<table><tr><th class=n>points</th><th></th><th class=n>students</th></tr>"
+        f"{''.join(lines)}</table>"
+    )

@@ -1,16 +1,20 @@
-"""Everything that comes out, in one folder: tables, a page of feedback for each student, and one for the class."""
+"""Everything that comes out, in one folder: tables, a page of feedback for each student, and one for the
+class."""
 
 from __future__ import annotations
 
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from . import files, names, pages, tables
-from .inbox import CANVAS, FEEDBACK
+from .entries import FEEDBACK
+from .inbox import CANVAS
+from .judge import not_graded
 from .late import Policy
+from .records import Graded
 from .roster import Person, Roster
 from .scoring import Score, scores_of
 from .store import Row, Scores
@@ -20,8 +24,9 @@ from .store import Row, Scores
 class Plan:
     """What a report is about.
 
-    ``canvas``: the name of the column that Canvas has for this assignment. ``notebook``: the only one that counts.
-    ``students``: whose pages are written; without them, everybody's. The tables and the class's page always cover all.
+    ``canvas``: the name of the column that Canvas has for this assignment. ``notebook``: the only one that
+    counts. ``students``: whose pages are written; without them, everybody's. The tables and the class's
+    page always cover all.
     """
 
     canvas: str = ""
@@ -35,12 +40,26 @@ class Plan:
         return not self.students or student in self.students
 
     def read(self, scores: Scores) -> tuple[list[Row], list[Score]]:
-        """What the database holds; with a notebook, only what is in that one or in none that is known."""
-        wanted = ("", self.notebook)
-        rows = [row for row in scores.rows() if not self.notebook or row.graded.notebook in wanted]
-        by_hand = [mark for mark in scores.marks() if not self.notebook or mark.notebook in wanted]
+        """What the database holds; with a notebook, every other one is as good as unreadable."""
+        rows = list(scores.rows())
+        by_hand = scores.marks()
+        if self.notebook:
+            there = {row.student for row in rows if row.graded.notebook == self.notebook}
+            rows = [self._bound(row) for row in rows if row.student not in there or self._is_it(row)]
+            by_hand = [mark for mark in by_hand if mark.notebook == self.notebook]
         by_hand = self.roster.renamed(by_hand, {row.student for row in rows})
         return rows, scores_of(rows, by_hand, self.policy)
+
+    def _is_it(self, row: Row) -> bool:
+        return row.graded.notebook in ("", self.notebook)
+
+    def _bound(self, row: Row) -> Row:
+        """The row, without points if it is another notebook: it was graded before the assignment was bound
+        to one."""
+        if self._is_it(row):
+            return row
+        note = not_graded(f"it is {row.graded.notebook}; the assignment is {self.notebook}")
+        return replace(row, graded=Graded("", "unreadable", notes=(note,)))
 
     def missing(self, every: list[Score]) -> list[Person]:
         """Those on the roster of whom nothing came."""
@@ -82,13 +101,17 @@ def feedback_pages(rows: list[Row], every: list[Score], plan: Plan) -> dict[str,
 
 
 def feedback_zip(scores: Scores, path: Path, plan: Plan = Plan()) -> int:
-    """One zip of all pages of feedback, each named like the file that Canvas exported, as Canvas takes them back.
+    """One zip of all pages of feedback, each named like the file that Canvas exported, as Canvas takes them
+    back.
 
     Returns how many there are. A student who did not come from Canvas has a page of the student's name.
     """
     rows, every = plan.read(scores)
     from_canvas: dict[str, str] = {}
-    for row in [*rows, *(score.row for score in every if score.row)]:  # the one that counts comes last and stays
+    for row in [
+        *rows,
+        *(score.row for score in every if score.row),
+    ]:  # the one that counts comes last and stays
         top = row.file.split("/")[0]
         if CANVAS.match(top):
             from_canvas[row.student] = f"{PurePosixPath(top).stem}.html"
@@ -109,12 +132,15 @@ def _results(rows: list[Row], every: list[Score], plan: Plan) -> dict[str, str]:
     for row in rows:
         score = counting.get(id(row)) or Score(row.student, row.graded.notebook, row)
         if plan.wants(row.student) and not score.not_graded:
-            result[results_name(row, id(row) in counting)] = json.dumps(tables.results([row], [score]), indent=1)
+            result[results_name(row, id(row) in counting)] = json.dumps(
+                tables.results([row], [score]), indent=1
+            )
     return result
 
 
 def results_name(row: Row, counts: bool) -> str:
-    """The file of a submission's results: the student and the notebook, and the submission where it does not count."""
+    """The file of a submission's results: the student and the notebook, and the submission where it does
+    not count."""
     if not row.graded.notebook or not counts:
         return f"{names.file_name(f'{row.student} {row.file}')}.json"
     return f"{names.file_name(row.student)}-{row.graded.notebook}.json"

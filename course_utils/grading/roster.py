@@ -1,9 +1,11 @@
-"""The class as its learning platform lists it: who handed in nothing, and everybody's name as it is written there."""
+"""The class as its learning platform lists it: who handed in nothing, and everybody's name as it is written
+there."""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +24,8 @@ NOT_PEOPLE = ("points possible", "student, test")  # lines of Canvas' own
 
 @dataclass(frozen=True)
 class Person:
-    """One line of the roster: the name, and all that a submission could be named by. ``canvas`` are Canvas' columns."""
+    """One line of the roster: the name, and all that a submission could be named by. ``canvas`` are Canvas'
+    columns."""
 
     name: str
     keys: frozenset[str]
@@ -31,32 +34,48 @@ class Person:
 
 @dataclass(frozen=True)
 class Roster:
-    """A class. Students of the grader are found by number, login, e-mail or name, where only one person has it."""
+    """A class. Students of the grader are found by number, login, e-mail or name, where only one person has
+    it."""
 
     people: tuple[Person, ...] = ()
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, Person | None]:
+        """Everybody by all keys; None where several people share one."""
+        people: dict[str, Person | None] = {}
+        for person in self.people:
+            for key in person.keys:
+                people[key] = None if key in people else person
+        return people
 
     def person(self, student: str) -> Person | None:
         """The line that a student of the grader's is in."""
         canvas = CANVAS.match(f"{student}_1_")
-        for wanted in (canvas["id"] if canvas else "", student, canvas["name"] if canvas else ""):
-            found = [person for person in self.people if wanted and _key(wanted) in person.keys]
-            if len(found) == 1:
-                return found[0]
-        return None
+        spelled = [canvas["id"], student, canvas["name"]] if canvas else [student]
+        found = (self._by_key.get(_key(text)) for text in spelled)
+        return next((person for person in found if person), None)
 
-    def student(self, text: str, known: Iterable[str]) -> str | None:
-        """The one student of the grader's who is meant by a name as in scores.csv, or as on the roster; or None."""
-        known = set(known)
-        found = names.matched(text, known)
-        person = self.person(text)
-        if found is None and person:
-            found = next((student for student in sorted(known) if self.person(student) is person), None)
-        return found
+    def finder(self, known: Iterable[str]) -> Callable[[str], str | None]:
+        """What finds the one known student who is meant by a name as in scores.csv, or as on the roster; else None."""
+        students = set(known)
+        by_key: dict[str, list[str]] = {}
+        for student in sorted(students):
+            by_key.setdefault(names.key(student), []).append(student)
+        by_person = {self.person(student): student for student in sorted(students, reverse=True)}
+
+        def find(text: str) -> str | None:
+            same = [text] if text in students else by_key.get(names.key(text), [])
+            if same:
+                return same[0] if len(same) == 1 else None
+            person = self.person(text)
+            return by_person.get(person) if person else None
+
+        return find
 
     def renamed(self, by_hand: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
         """Marks under the names that the grader knows; a name that it does not know stays as it is."""
-        known = set(known)
-        return [replace(mark, student=self.student(mark.student, known) or mark.student) for mark in by_hand]
+        find = self.finder(known)
+        return [replace(mark, student=find(mark.student) or mark.student) for mark in by_hand]
 
     def missing(self, students: Iterable[str]) -> list[Person]:
         """Those of whom nothing came."""
@@ -79,14 +98,19 @@ def read(path: Path) -> Roster:
     """
     people = []
     for _, line in marks.table(path, []):
-        cells = {(column or "").strip().lower(): names.student(value or "") for column, value in line.items()
-                 if isinstance(value, str)}
+        cells = {
+            (column or "").strip().lower(): names.student(value or "")
+            for column, value in line.items()
+            if isinstance(value, str)
+        }
         person = _person(cells)
         if person:
             people.append(person)
     if not people:
-        raise ValueError(f"{path} lists nobody. Its first line should name a column student, ID, SID or Email, as in the "
-                         "exports of Canvas, Gradescope and Moodle.")
+        raise ValueError(
+            f"{path} lists nobody. Its first line should name a column student, ID, SID or Email, as in "
+            "the exports of Canvas, Gradescope and Moodle."
+        )
     return Roster(tuple(people))
 
 
@@ -103,8 +127,12 @@ def _person(cells: dict[str, str]) -> Person | None:
     spelled = [name, f"{first} {last}", f"{last}, {first}", re.sub(r"[\W_]+", "", f"{last}{first}")]
     local_parts = [login.partition("@")[0] for login in logins]
     keys = {_key(text) for text in (*spelled, *numbers, *logins, *local_parts)} - {"", ","}
-    canvas = (cells.get("id", ""), cells.get("sis user id") or cells.get("sid", ""), logins[0] if logins else "",
-              cells.get("section", ""))
+    canvas = (
+        cells.get("id", ""),
+        cells.get("sis user id") or cells.get("sid", ""),
+        logins[0] if logins else "",
+        cells.get("section", ""),
+    )
     return Person(name or (numbers + logins)[0], frozenset(keys), (name, *canvas))
 
 

@@ -25,7 +25,9 @@ class Score:
     @property
     def by_hand(self) -> dict[str, Mark]:
         """The marks that replace an exercise's points."""
-        names = {exercise.name for exercise in exercises.of_notebook(self.notebook)} if self.notebook else set()
+        names = (
+            {exercise.name for exercise in exercises.of_notebook(self.notebook)} if self.notebook else set()
+        )
         return {mark.question: mark for mark in self.marks if mark.question in names}
 
     @property
@@ -78,7 +80,9 @@ class Score:
     @property
     def out_of(self) -> float:
         """The most points that this notebook gives, questions graded by hand among them."""
-        most = {verdict.exercise: verdict.out_of for verdict in self.row.graded.verdicts} if self.row else {}
+        most = (
+            {verdict.exercise: verdict.out_of for verdict in self.row.graded.verdicts} if self.row else {}
+        )
         for name, mark in self.by_hand.items():
             most.setdefault(name, mark.out_of)
         return total([*most.values(), *(mark.out_of for mark in self.questions)])
@@ -90,10 +94,11 @@ def total(points: Iterable[float]) -> float:
 
 
 def counting(rows: Iterable[Row], policy: Policy = Policy()) -> dict[tuple[str, str], Row]:
-    """The submission that counts for each student and notebook: the best, the last or the first, as the policy says.
+    """The submission that counts for each student and notebook: the best, the last or the first, as the
+    policy says.
 
-    The best has the most points, less what lateness costs; of several the first. One that was not graded could still
-    turn out to be the best, so it counts unless another has full points.
+    The best has the most points, less what lateness costs; of several the first. One that was not graded
+    could still turn out to be the best, so it counts unless another has full points.
     """
     handed_in: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -122,7 +127,11 @@ def scores_of(rows: Iterable[Row], marks: Iterable[Mark], policy: Policy = Polic
     keys = sorted({*best, *by_hand})
     scores = [Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy) for key in keys]
     done_by_hand = {score.student for score in scores if score.notebook and _all_by_hand(score)}
-    return [score for score in scores if score.notebook or not score.not_graded or score.student not in done_by_hand]
+    return [
+        score
+        for score in scores
+        if score.notebook or not score.not_graded or score.student not in done_by_hand
+    ]
 
 
 def _all_by_hand(score: Score) -> bool:

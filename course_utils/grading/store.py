@@ -1,4 +1,5 @@
-"""Scores in SQLite, written as they come. A run that is killed goes on where it was; several may write at once."""
+"""Scores in SQLite, written as they come. A run that is killed goes on where it was; several may write at
+once."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,16 +23,18 @@ SIDECARS = ("-wal", "-shm", "-journal")  # files that SQLite keeps beside the da
 TABLES = """
 create table if not exists setting (name text primary key, value text not null);
 create table if not exists submission (
-    student text, file text, digest text, notebook text, state text, points real, out_of real, notes text, level text,
-    version text, seconds real, graded_at text, primary key (student, file));
+    student text, file text, digest text, notebook text, state text, points real, out_of real, notes text,
+    level text, version text, seconds real, graded_at text, primary key (student, file));
 create table if not exists verdict (
-    student text, file text, exercise text, state text, points real, out_of real, misconception text, findings text,
-    version text, graded_at text, primary key (student, file, exercise));
+    student text, file text, exercise text, state text, points real, out_of real, misconception text,
+    findings text, version text, graded_at text, primary key (student, file, exercise));
 create table if not exists mark (
     student text, notebook text, question text, points real, out_of real, comment text,
     primary key (student, notebook, question));
-create table if not exists handed_in (student text, file text, at text, late integer, primary key (student, file));
+create table if not exists handed_in (
+    student text, file text, at text, late integer, primary key (student, file));
 """
+OF_FILE = "student = ? and (file = ? or file = ? || ' (' || notebook || ')')"  # of two notebooks, both rows
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One submission as it is in the database; ``handed_in_at`` and ``late`` are what the platform says, if it does."""
+    """One submission as it is in the database; ``handed_in_at`` and ``late`` are what the platform says, if
+    it does."""
 
     student: str
     file: str
@@ -59,15 +63,23 @@ class Row:
     handed_in_at: str = ""
     late: bool = False
 
+    @property
+    def file_names(self) -> tuple[str, str]:
+        """The file's name; the second one without the notebook that is named behind it in a second row."""
+        return self.file, self.file.removesuffix(f" ({self.graded.notebook})")
+
 
 class Scores:
-    """The database. ``secret`` is drawn when it is made, and hidden inputs follow from it: keep the file to yourself."""
+    """The database. ``secret`` is drawn when it is made, and hidden inputs follow from it: keep the file to
+    yourself."""
 
     def __init__(self, path: Path, patience: float = PATIENCE):
         self.path = path
         with self._explained():
             _for_the_owner(path)
-            self._db = sqlite3.connect(path, timeout=patience, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(
+                path, timeout=patience, check_same_thread=False, isolation_level=None
+            )
             try:
                 self._prepare()
             except BaseException:
@@ -75,25 +87,32 @@ class Scores:
                 raise
 
     def _prepare(self) -> None:
-        """Make the tables, or see that they are there and whole. Nothing is written into another program's database."""
-        existing = {name for name, in self._db.execute("select name from sqlite_master where type = 'table'")}
+        """Make the tables, or see that they are there and whole. Nothing is written into another program's
+        database."""
+        existing = {
+            name for name, in self._db.execute("select name from sqlite_master where type = 'table'")
+        }
         if existing and "setting" not in existing:
-            raise Unusable(f"{self.path} is no database of scores: it holds {', '.join(sorted(existing))}. {ANOTHER}")
-        for problem, in self._db.execute("pragma quick_check(1)"):
+            raise Unusable(
+                f"{self.path} is no database of scores: it holds {', '.join(sorted(existing))}. {ANOTHER}"
+            )
+        for (problem,) in self._db.execute("pragma quick_check(1)"):
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem)
-        with sqlite3.connect(":memory:") as pattern:
+        with contextlib.closing(sqlite3.connect(":memory:")) as pattern:
             pattern.executescript(TABLES)
             for name in sorted(existing):
                 expected, columns = _columns(pattern, name), _columns(self._db, name)
                 if expected and expected != columns:
-                    raise Unusable(f"{self.path} was written by another version of the course: its table {name} has the "
-                                   f"columns {', '.join(columns)}; expected {', '.join(expected)}. {ANOTHER}")
+                    raise Unusable(
+                        f"{self.path} was written by another version of the course: its table {name} has "
+                        f"the columns {', '.join(columns)}; expected {', '.join(expected)}. {ANOTHER}"
+                    )
         self._db.execute("pragma journal_mode = wal")
         self._db.executescript(TABLES)
         if not self._db.execute("select 1 from setting where name = 'secret'").fetchall():
             self._db.execute("insert or ignore into setting values ('secret', ?)", (secrets.token_hex(16),))
-        (self.secret,), = self._db.execute("select value from setting where name = 'secret'")
+        ((self.secret,),) = self._db.execute("select value from setting where name = 'secret'")
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -117,37 +136,53 @@ class Scores:
                 raise
 
     def done(self, student: str, file: str, content: bytes | None, version_of) -> bool:
-        """Whether this content was graded under the exercises' present version. What was not graded is tried again."""
+        """Whether this content was graded under the exercises' present version. What was not graded is
+        tried again."""
         with self._explained():
-            row = self._db.execute("select digest, notebook, version, state from submission where student = ? and file = ?",
-                                   (student, file)).fetchone()
-        if row is None:
-            return False
-        content_then, notebook, version, state = row
-        return content_then == digest(content) and version == version_of(notebook) and state != "not graded"
+            rows = self._db.execute(
+                f"select digest, notebook, version, state from submission where {OF_FILE}",
+                (student, file, file),
+            ).fetchall()
+        return bool(rows) and all(
+            content_then == digest(content) and version == version_of(notebook) and state != "not graded"
+            for content_then, notebook, version, state in rows
+        )
 
-    def write(self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str) -> None:
-        """All of a submission at once, or nothing."""
+    def write(
+        self, student: str, file: str, content: bytes | None, graded: Graded, level: str, version: str
+    ) -> None:
+        """All of a submission at once, or nothing. It replaces every row of the file: one that holds two
+        notebooks has a second row, whose file is "hw.ipynb (02_message_passing)" and is written after it.
+        """
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        verdicts = [(student, file, v.exercise, v.state, v.points, v.out_of, v.misconception, _as_json(v.findings),
-                     version, now) for v in graded.verdicts]
+        verdicts = [(student, file, *_values(verdict), version, now) for verdict in graded.verdicts]
         notes = json.dumps([plain(note[:20_000]) for note in graded.notes])
-        submission = (student, file, digest(content), graded.notebook, graded.state, graded.points, graded.out_of, notes,
-                      level, version, graded.seconds, now)
+        what = graded.notebook, graded.state, graded.points, graded.out_of, notes
+        submission = (student, file, digest(content), *what, level, version, graded.seconds, now)
         with self._all_at_once() as db:
-            db.execute("delete from verdict where student = ? and file = ?", (student, file))
+            for (old,) in db.execute(
+                f"select file from submission where {OF_FILE}", (student, file, file)
+            ).fetchall():
+                db.execute("delete from verdict where student = ? and file = ?", (student, old))
+                db.execute("delete from submission where student = ? and file = ?", (student, old))
             db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
-            db.execute("insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission)
+            db.execute(
+                "insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission
+            )
 
     def rows(self) -> Iterator[Row]:
         """Every submission, by student, notebook and file."""
         with self._explained():
-            of_verdicts = self._db.execute("select student, file, exercise, state, points, out_of, misconception, findings "
-                                           "from verdict order by rowid").fetchall()
-            of_submissions = self._db.execute("select student, file, notebook, state, notes, seconds, level, version, "
-                                              "graded_at from submission order by student, notebook, file").fetchall()
-            times = {(student, file): (at, bool(late)) for student, file, at, late in
-                     self._db.execute("select student, file, at, late from handed_in")}
+            of_verdicts = self._db.execute(
+                "select student, file, exercise, state, points, out_of, misconception, findings "
+                "from verdict order by rowid"
+            ).fetchall()
+            of_submissions = self._db.execute(
+                "select student, file, notebook, state, notes, seconds, level, version, "
+                "graded_at from submission order by student, notebook, file"
+            ).fetchall()
+            of_times = self._db.execute("select student, file, at, late from handed_in").fetchall()
+        times = {(student, file): (at, bool(late)) for student, file, at, late in of_times}
         verdicts: dict[tuple[str, str], list[Verdict]] = {}
         for student, file, exercise, state, points, out_of, misconception, text in of_verdicts:
             findings = tuple(Finding(*finding) for finding in json.loads(text))
@@ -156,8 +191,10 @@ class Scores:
         for student, file, notebook, state, notes, seconds, level, version, graded_at in of_submissions:
             own = tuple(verdicts.get((student, file), ()))
             graded = Graded(notebook, state, own, tuple(json.loads(notes)), seconds)
-            at, late = times.get((student, file)) or times.get((student, file.removesuffix(f" ({notebook})"))) or ("", False)
-            yield Row(student, file, graded, level, version, graded_at, at, late)
+            row = Row(student, file, graded, level, version, graded_at)
+            known = [times[student, name] for name in row.file_names if (student, name) in times]
+            at, late = known[0] if known else ("", False)
+            yield replace(row, handed_in_at=at, late=late)
 
     def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
         """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
@@ -165,7 +202,8 @@ class Scores:
             db.executemany("insert or replace into handed_in values (?, ?, ?, ?)", files)
 
     def give(self, marks: list[Mark]) -> None:
-        """Add points given by hand; those for the same question are replaced, or taken back where there are none."""
+        """Add points given by hand; those for the same question are replaced, or taken back where there are
+        none."""
         with self._all_at_once() as db:
             db.executemany("insert or replace into mark values (?, ?, ?, ?, ?, ?)", map(astuple, marks))
             db.execute("delete from mark where points is null")
@@ -174,12 +212,27 @@ class Scores:
         """All points given by hand."""
         with self._explained():
             lines = self._db.execute("select * from mark order by student, notebook, question").fetchall()
-        return [Mark(*key, whole(points), whole(out_of), comment) for *key, points, out_of, comment in lines]
+        return [
+            Mark(*key, whole(points), whole(out_of), comment) for *key, points, out_of, comment in lines
+        ]
 
     def students(self) -> set[str]:
         """Everybody of whom anything is stored."""
         with self._explained():
-            return {name for name, in self._db.execute("select student from submission union select student from mark")}
+            return {
+                name
+                for name, in self._db.execute(
+                    "select student from submission union select student from mark"
+                )
+            }
+
+    def bind(self, notebook: str) -> None:
+        """Remember the assignment's notebook. If it was another one, what was unreadable is read again."""
+        with self._all_at_once() as db:
+            before = db.execute("select value from setting where name = 'notebook'").fetchone()
+            if before is None or before[0] != notebook:
+                db.execute("delete from submission where state = 'unreadable'")
+                db.execute("insert or replace into setting values ('notebook', ?)", (notebook,))
 
     def forget(self, student: str) -> dict[str, int]:
         """Remove all that is stored of a student, from the disk too. Returns how many lines, by table."""
@@ -209,18 +262,30 @@ def _sentence(path: Path, problem: sqlite3.Error) -> str:
     kind = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest is a detail
     kept = "What was graded before is kept."
     if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return (f"{path} is locked by another program. Is another `course grade` at work, or is the file open in a viewer? "
-                f"Close it and run the command again. {kept}")
+        return (
+            f"{path} is locked by another program. Is another `course grade` at work, or is the file open "
+            f"in a viewer? Close it and run the command again. {kept}"
+        )
     if kind == sqlite3.SQLITE_FULL:
         return f"{path} cannot grow: the disk is full. Free some space and run the command again. {kept}"
-    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-        return (f"{path} cannot be opened or written ({problem}). Do its folder and the right to write in it exist, and "
-                f"is the disk in order?")
-    return f"{path} is no database of scores, or it is damaged ({problem}). Go back to a copy of it. {ANOTHER}"
+    if kind in (
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_IOERR,
+    ):
+        return (
+            f"{path} cannot be opened or written ({problem}). Do its folder and the right to write in it "
+            f"exist, and is the disk in order?"
+        )
+    return (
+        f"{path} is no database of scores, or it is damaged ({problem}). Go back to a copy of it. {ANOTHER}"
+    )
 
 
 def _for_the_owner(path: Path) -> None:
-    """Make the file before SQLite does, readable for its owner only; SQLite gives the files beside it the same rights.
+    """Make the file before SQLite does, readable for its owner only; SQLite gives the files beside it the
+    same rights.
 
     Files that are there already, perhaps left by a run that was killed, are closed to everybody else.
     """
@@ -238,8 +303,10 @@ def _columns(db: sqlite3.Connection, table: str) -> list[str]:
     return [line[1] for line in db.execute(f"pragma table_info({table})")]
 
 
-def _as_json(findings: tuple[Finding, ...]) -> str:
-    return json.dumps([[finding.kind, plain(finding.text[:20_000])] for finding in findings])
+def _values(verdict: Verdict) -> tuple:
+    """A verdict as the columns of its table."""
+    findings = json.dumps([[finding.kind, plain(finding.text[:20_000])] for finding in verdict.findings])
+    return verdict.exercise, verdict.state, verdict.points, verdict.out_of, verdict.misconception, findings
 
 
 def digest(content: bytes | None) -> str:
