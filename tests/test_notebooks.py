@@ -770,6 +770,7 @@ def test_a_notebook_keeps_to_the_measure(name):
     assert 3 <= len(of_notebook(name)) <= 6, f"{len(of_notebook(name))} exercises; expected 3 to 6"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_master_presents_as_slides_and_answers_its_discussion(name):
     cells = nbformat.read(ROOT / "solutions" / f"{name}.ipynb", as_version=4).cells
@@ -857,6 +858,7 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         torch.testing.assert_close(names["mixed"], names["W"] @ V)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_an_mlp_that_sees_new_orders_learns_them_as_the_instructors_answer_says(seed):
     matrices = torch.stack([torch.nn.functional.pad(A, (0, 16 - len(A), 0, 16 - len(A))) for A in (
