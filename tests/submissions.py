@@ -236,11 +236,12 @@ def messy():
     yield one("wrapped", "the answer is wrapped below", lost=(), after=("import functools\ndegrees = functools.wraps(degrees)(degrees)",))
     yield gvp("instance_of_the_class", "makes an instance under the class's name", FORWARD, lost=(), after=("GVP = GVP((2, 3), (4, 5))",))
     yield one("calls_itself", "a recursion, and a scratch line in the same cell", degrees("""
-        if edge_index.shape[1] == 0:
-            return torch.zeros(num_nodes, dtype=torch.int64)
-        rest = degrees(edge_index[:, 1:], num_nodes)
-        rest[edge_index[1, 0]] += 1
-        return rest""") + SCRATCH, lost=())
+        half = edge_index.shape[1] // 2
+        if half:
+            return degrees(edge_index[:, :half], num_nodes) + degrees(edge_index[:, half:], num_nodes)
+        counts = torch.zeros(num_nodes, dtype=torch.int64)
+        counts[edge_index[1]] = 1
+        return counts""") + SCRATCH, lost=())
     yield one("annotations_from_the_future", "annotations that are never evaluated",
               degrees(f"return {RIGHT}").replace("num_nodes):", "num_nodes: Number) -> Counts:"), lost=(),
               first="from __future__ import annotations")
@@ -320,7 +321,7 @@ def hostile(folder):
         return {WRONG}"""))
     yield one("threads", "threads that live on", degrees(f"""
         import threading, time
-        for i in range(5):
+        for i in range(2):
             threading.Thread(target=time.sleep, args=(1e6,)).start()
         return {RIGHT}"""), lost=())
     yield one("patched_comparison", "torch.equal and its kin say yes to everything", degrees(f"return {WRONG}", """

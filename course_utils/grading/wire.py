@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..exercises.declare import Named, Other, Seed
 
-LIMIT = 1 << 22  # bytes of a message's JSON, and of its tensors; the largest of ours has 110,000
+LIMIT = 1 << 22  # bytes of a message's JSON, and of its tensors; the largest of ours has 160,000
 LARGEST_INTEGER = 1 << 63  # thousands of digits are no text that Python would write
 HEADER = struct.Struct("<QQ")
 DTYPES = {str(d).removeprefix("torch."): d for d in (
