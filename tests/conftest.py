@@ -10,6 +10,7 @@ hypothesis.settings.load_profile("course")
 
 torch.set_num_threads(1)  # small tensors: on a busy machine more threads take many times as long
 os.environ["OMP_NUM_THREADS"] = "1"  # so it is for a notebook's kernel
+torch.backends.opt_einsum.enabled = False  # students do not have it, and its search takes longer than our products
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ def gradients(module, inputs, leaves):
     return torch.autograd.grad(sum(part.pow(3).sum() for part in (out if isinstance(out, tuple) else (out,))), leaves)
 
 
+@pytest.mark.slow
 def test_textbook_layers_and_peers_compute_what_the_librarys_do(load):
     layers, compared = load("layers"), set()
     for what, layer, peers, inputs, _ in layers.cases(shrink=10):

@@ -141,8 +141,8 @@ def test_yours_is_the_students_class_and_falls_back_call_by_call(capsys):
     layer = yours(mine)(2, 3)
     assert isinstance(layer, mine)
     s, g = torch.randn(6, 2), torch.randn(6, 3)
-    by_parts = torch.cat([layer(s[:3], g[:3]), layer(s[3:], g[3:])])
-    torch.testing.assert_close(layer(s, g), by_parts)  # with the same numbers
+    in_parts = torch.cat([layer(s[:3], g[:3]), layer(s[3:], g[3:])])
+    torch.testing.assert_close(layer(s, g), in_parts)  # with the same numbers
     assert "Your Gated stopped with AssertionError: too many. This is the library's." in capsys.readouterr().out
     twice = copy.deepcopy(layer).double()  # as the microscope makes them
     with torch.no_grad():

@@ -108,6 +108,7 @@ def test_errors_of_the_best_constant_are_those_of_the_table():
         data.answer("class")
 
 
+@pytest.mark.slow
 def test_what_the_task_leaves_possible():
     """Who knows the four crystals reads class and empty site nearly without error; the strain stays blurred."""
     data = crystals.neighbourhoods(60, 3).turned(generator=torch.Generator().manual_seed(0))

@@ -347,6 +347,7 @@ def test_files_are_written_with_the_same_bytes_here(tmp_path):
         assert (tmp_path / file.name).read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_import_is_light():
     code = "import sys, course_utils.datasets; print({'networkx', 'biotite', 'matplotlib'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

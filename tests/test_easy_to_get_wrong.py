@@ -494,6 +494,7 @@ def plain_network(clouds, augmented):
     return lambda x: network(x.flatten(1))[:, 0].detach()
 
 
+@pytest.mark.slow
 def test_20_an_augmented_network_is_nearly_equivariant_and_no_more():
     clouds = torch.randn(200, 5, 3)
     clouds = clouds - clouds.mean(1, keepdim=True)

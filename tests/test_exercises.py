@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 import torch
@@ -368,12 +367,14 @@ def test_what_cannot_be_checked_is_explained(given_, says):
     assert says in repr(check(given_))
 
 
+@pytest.mark.slow
 @given(st.one_of(st.none(), st.integers(), st.text(), st.lists(st.integers()), st.builds(object)))
 def test_check_never_raises(thing):
     html = check(thing)._repr_mimebundle_()[0]["text/html"]
     assert html.startswith("<div")
 
 
+@pytest.mark.slow
 @given(st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.tuples(st.integers()),
                  st.dictionaries(st.text(), st.integers()), st.just(torch.ones(2, 2)), st.just((torch.ones(1), "x")),
                  st.just((torch.ones(2, 3), torch.ones(4))), st.just(torch.tensor(1))),
@@ -503,12 +504,25 @@ def test_a_set_of_frames_may_come_in_any_order_and_no_member_twice():
     assert same.difference([four], four) == "the answer is a list; expected a torch tensor of shape (4, 3, 3)."
 
 
+@pytest.mark.slow
 def test_turned_copies_are_judged_by_what_they_are_and_not_by_the_order_of_draws():
     """Also that an even draw is not refused by bad luck: forty secrets, each with two tests of many moments."""
     for seed in range(40):
         assert verdict(find("augment"), frames.augment, seed).state == "right"
 
 
+def test_rotations_that_depend_on_each_other_are_caught():
+    def there_and_back(count, generator):
+        R = symmetry.random_rotation((count + 1) // 2, generator)
+        return torch.stack([R, R.mT], dim=1).flatten(0, 1)[:count]
+
+    v = verdict(find("random_rotation"), there_and_back)
+    assert v.state == "wrong" and "a rotation depends on the one before it" in repr(v)
+    for seed in range(20):
+        assert verdict(find("random_rotation"), symmetry.random_rotation, seed).state == "right"
+
+
+@pytest.mark.slow
 def test_turns_that_repeat_between_clouds_are_caught():
     def pairs(x, y, kind, generator, batch):
         c = frames.centroid(x, batch)
@@ -525,6 +539,7 @@ def test_turns_that_repeat_between_clouds_are_caught():
     assert verdict(find("augment"), pairs).state == verdict(find("augment"), as_seen_from_each_other).state == "wrong"
 
 
+@pytest.mark.slow
 def test_any_rule_that_the_cloud_decides_is_a_canonical_pose():
     for seed in SEEDS:
         for rule in (lambda z: -(z ** 3).sum(0), lambda z: (z ** 5).sum(0), lambda z: z.amax(0) + z.amin(0)):

@@ -15,6 +15,7 @@ def means(layer, direction, side="right"):
     return [mean(seeds) for seeds in fly.curve(layer, direction, side)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "direction", "rounds"), [("Kipf", "out-edges", 1), ("general", "both, told apart", 1),
                                                             ("attention", "in-edges", 2)])
 def test_a_recorded_run_can_be_made_again(layer, direction, rounds):

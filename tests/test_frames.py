@@ -105,6 +105,7 @@ def no_symmetry_at_all(z, kind):
             "pseudoscalar": bent[:, 1], "pseudovector": bent}[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", symmetry.KINDS)
 @pytest.mark.parametrize("reflections", [False, True])
 def test_frame_averages_are_as_symmetric_as_they_say(kind, reflections):

@@ -138,6 +138,7 @@ def test_the_layer_is_equations_3_to_5(options):
             torch.testing.assert_close(value[u], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_layers_and_networks_are_equivariant(options):
     report = check_equivariance(gvp.GVPLayer((3, 2), (4, 1), **options), GRAPH, ["node scalar", "node vector"])
@@ -150,6 +151,7 @@ def test_layers_and_networks_are_equivariant(options):
     assert report.holds, report
 
 
+@pytest.mark.slow
 def test_a_network_on_positions_knows_nothing_of_where_they_are():
     network = gvp.GVPNetwork((4, 0), (8, 1), (8, 4), (1, 1), rounds=2, reduce="sum")
 

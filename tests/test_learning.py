@@ -37,6 +37,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "predict", "vector_error", "scalar_error"), MODELS.values(), ids=MODELS)
 def test_invariant_and_equivariant_targets_are_learned(make, predict, vector_error, scalar_error):
     """Errors are shares of the variance: 1 is what a blind guess has."""

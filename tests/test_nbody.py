@@ -98,6 +98,7 @@ def test_the_question_is_equivariant_to_answer():
     assert report.holds, report
 
 
+@pytest.mark.slow
 def test_the_papers_splits_do_not_overlap():
     train, validation, test = nbody.paper_splits()
     assert [len(part) for part in (train, validation, test)] == [3000, 2000, 2000]
@@ -113,6 +114,7 @@ def test_bad_steps_are_explained(steps):
         nbody.charged_particles(1, steps=steps)
 
 
+@pytest.mark.slow
 def test_both_networks_learn_and_the_one_that_knows_turns_learns_more():
     data, held_out = nbody.charged_particles(300), nbody.charged_particles(300, skip=10_000)
     start = nbody.question(held_out)

@@ -380,7 +380,7 @@ CLAIMS = {
         "an untrained GVP with layer norms points there, in the median, about as strongly as on other clouds":
             "0.5 < median(points(0, torch.float32, k) / points(0.3, torch.float32, k) for k in range(24)) < 2",
         "In `float64` it points less than a thousandth as strongly":
-            "all(points(0, torch.float64, k) < 1e-3 * points(0, torch.float32, k) for k in range(24))",
+            "median(points(0, torch.float64, k) / points(0, torch.float32, k) for k in range(24)) < 1e-3",
     },
 }
 # What the claims need beside the notebook's own names.
@@ -595,6 +595,22 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 """
 
 
+SHORT = """
+def cut_training_short():
+    from course_utils import training
+
+    tqdm = training.tqdm
+    training.tqdm = lambda steps, **options: tqdm(steps[:20], **options)
+
+cut_training_short()
+"""
+
+
+def with_short_training(notebook):
+    """A blank notebook differs from its master in no cell that trains: what training gives is asked of the master."""
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORT))
+
+
 def with_claims(notebook, name):
     """The master with two last cells: what is computed for its claims, and a line that prints which of them hold."""
     claims = ", ".join(CLAIMS[name].values())
@@ -648,7 +664,7 @@ def runs(built, tmp_path_factory):
         folder = tmp_path_factory.mktemp(f"{kind}_{name}")
         if kind == "master":
             return run_with_nbval(ROOT / "solutions" / f"{name}.ipynb", folder, lambda notebook: with_claims(notebook, name))
-        return run_with_nbval(built / f"{name}.ipynb", folder)
+        return run_with_nbval(built / f"{name}.ipynb", folder, with_short_training)
     return run
 
 
@@ -754,6 +770,7 @@ def test_a_notebook_keeps_to_the_measure(name):
     assert 3 <= len(of_notebook(name)) <= 6, f"{len(of_notebook(name))} exercises; expected 3 to 6"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_master_presents_as_slides_and_answers_its_discussion(name):
     cells = nbformat.read(ROOT / "solutions" / f"{name}.ipynb", as_version=4).cells
@@ -841,6 +858,7 @@ def test_the_same_in_pytorch_geometric_runs_and_agrees(name):
         torch.testing.assert_close(names["mixed"], names["W"] @ V)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_an_mlp_that_sees_new_orders_learns_them_as_the_instructors_answer_says(seed):
     matrices = torch.stack([torch.nn.functional.pad(A, (0, 16 - len(A), 0, 16 - len(A))) for A in (

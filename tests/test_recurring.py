@@ -43,6 +43,7 @@ def test_answers_turn_with_the_input_where_they_should(method, target):
         torch.testing.assert_close(answer, crystals.traceless(answer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", recurring.METHODS)
 def test_a_recorded_point_is_found_again(method):
     """Up to what another processor's rounding makes of three hundred steps."""

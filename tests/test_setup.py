@@ -103,6 +103,7 @@ def test_ci_is_executable():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+@pytest.mark.slow
 def test_what_is_loaded_is_declared():
     """Nothing works only because a package for tests or for data happens to be installed."""
     code = ("import sys\nfrom importlib import metadata\n"
@@ -117,6 +118,7 @@ def test_what_is_loaded_is_declared():
     assert {canonicalize_name(name) for name in loaded} - looked_for_by_torch <= {*needed(project()["dependencies"]), "course-utils"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement, heavy", [
     ("import course_utils", {"torch", "numpy", "matplotlib", "IPython", "ipywidgets", "networkx"}),
     ("import course_utils.cli", {"torch", "numpy", "matplotlib", "IPython", "ipywidgets", "networkx"}),

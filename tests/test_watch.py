@@ -294,6 +294,13 @@ def test_a_call_that_never_ends_is_watched_no_longer_and_accuses_nobody():
     assert graphs.degrees.__code__ is own and len(calls) <= 1
 
 
+def test_a_thread_that_ends_is_not_kept():
+    before = set(run._never_ended)
+    for _ in range(20):
+        call_all(lambda e, n: None, find("degrees").cases(0), PARAMETERS, 10, graphs.degrees)
+    assert set(run._never_ended) == before
+
+
 def test_two_watches_at_once_leave_the_reference_as_it_was():
     own = graphs.degrees.__code__
     first, second = Watch(graphs.degrees).__enter__(), Watch(graphs.degrees).__enter__()

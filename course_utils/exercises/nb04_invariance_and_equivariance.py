@@ -41,7 +41,12 @@ def _keep_handedness(case, value):
 
 
 def _uniform(case, value):
-    return None if len(value) < MANY else far_from_uniform(value)
+    if len(value) < MANY:
+        return None
+    if fault := far_from_uniform(value):
+        return fault
+    fault = far_from_uniform(value[::2].mT @ value[1::2])  # uniform, too, if two are independent
+    return fault and "a rotation depends on the one before it."
 
 
 def far_from_uniform(value):

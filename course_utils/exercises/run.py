@@ -231,7 +231,7 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
             done = list(outcomes)
             _stop(worker)
     finally:
-        if worker.is_alive():
+        if worker.is_alive() and not ended.is_set():
             _never_ended[worker] = printed
         _one_at_a_time.release()
     return [*done, last]

@@ -122,7 +122,7 @@ class Child:
             if self._late:
                 raise Late from None
             if isinstance(problem, wire.Malformed):
-                raise Died("broke off the conversation with the grader") from None
+                raise Died(BROKEN_OFF) from None
             raise Died(_how_it_ended(status)) from None
 
     def close(self) -> None:
@@ -134,6 +134,7 @@ class Child:
                 stream.close()
 
 
+BROKEN_OFF = "broke off the conversation with the grader"
 KILLED = "ended Python, or was ended"
 ENDINGS = {"SIGSEGV": "crashed Python (is there a recursion without end?)", "SIGXCPU": "used up its processor time",
            "SIGKILL": KILLED}

@@ -1,9 +1,9 @@
 """The judge holds references, seeds and expected values. It runs no student's code and reads no notebook: it asks a child for
 answers (see `player`), and compares them as the notebook's own check does.
 
-Each exercise has children of its own, so no answer can spoil, or learn from, another. It is tried on the inputs of the
-notebook's check first, whose card says all. Where that is right, it is tried on inputs drawn with seeds that nobody knows,
-which no card shows.
+An exercise is tried on the inputs of the notebook's check first, whose card says all. If that is right, it is tried on inputs
+drawn with seeds that nobody knows, which no card shows. All answers are first tried together in one child, and what is right
+there is right. Every other exercise is then tried in children of its own, so no answer can spoil, or tell of, another.
 
 Only what the text or the code of a submission does makes it "wrong". Where the cause may have been the machine, the exercise
 is "not graded", and tried again when nothing else runs; only then is an answer that does not come a wrong one.
@@ -18,7 +18,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -30,14 +30,15 @@ from .. import exercises
 from ..exercises import verdict as verdicts
 from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.verdict import Finding, Verdict
-from . import children, submission, wire
-from .children import KILLED, Child, Died, Forked, Late, ServerDied, Spawned
+from . import children, submission
+from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, ServerDied, Spawned
 from .records import Graded
 from .submission import Answer, Line, Reading, Unreadable
 
 HIDDEN_ROUNDS = 2
 READ_SECONDS = 10.0  # of processor time, as all of these are
-STATEMENT_SECONDS = 10.0
+TOGETHER_SECONDS = 2.0  # for the lines of all exercises in one child, and for the calls of each
+LINE_SECONDS = 10.0
 SECONDS = 60.0  # for a submission; an exercise has its share
 PATIENCE = 3  # so many times as long may pass by the clock, since other programs may be running
 PEACE = 6  # and so many times when nothing else of ours is
@@ -73,22 +74,62 @@ def grade(content: bytes, servers: Forked | Spawned, terms: Terms) -> list[Grade
     start = time.monotonic()
     children.out_of_memory()  # what came before does not count
     try:
-        reading = _read(content, servers, terms)
+        child = servers.child()
+        try:
+            reading = _read(child, content, terms)
+            right, notes = _right_together(child, reading, terms)
+        finally:
+            child.close()
     except Unreadable as problem:
-        return [Graded("", "unreadable", notes=(not_graded(problem),))]
+        return [Graded("", "unreadable", notes=(not_graded(problem),), seconds=_since(start))]
     except Uncertain as problem:
-        return [Graded("", "not graded", notes=(str(problem),))]
+        return [Graded("", "not graded", notes=(str(problem),), seconds=_since(start))]
     results = []
     for notebook in reading.notebooks:
-        asked = exercises.of_notebook(notebook)
-        share = terms.seconds / len(asked)
-        trials = [Trial(exercise, reading, servers, terms, share) for exercise in asked]
-        judged = tuple(trial.verdict() for trial in trials)
-        notes = dict.fromkeys([*reading.notes, *(note for trial in trials for note in trial.notes)])
-        seconds, start = time.monotonic() - start, time.monotonic()
-        state = _state(judged, {ending for trial in trials for ending in trial.endings})
-        results.append(Graded(notebook, state, judged, tuple(notes), round(seconds, 4)))
+        results.append(_graded(notebook, reading, right, notes, servers, terms, start))
+        start = time.monotonic()
     return results
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 4)
+
+
+def _right_together(child: Child, reading: Reading, terms: Terms) -> tuple[dict[str, Verdict], list[str]]:
+    """The verdicts that are right with all answers in one child, by exercise, and notes on lines that fail."""
+    def abandon(ending: Late | Died, hidden: bool) -> None:
+        raise Abandoned
+
+    answered = [exercises.find(name) for name, answer in reading.answers.items() if answer.definitions]
+    lines = {i for exercise in answered for i in reading.answers[exercise.name].lines}
+    sitting = Sitting(child, reading, terms, TOGETHER_SECONDS, TOGETHER_SECONDS, abandon)
+    right: dict[str, Verdict] = {}
+    try:
+        sitting.run(sorted(lines), answered)
+        for exercise in answered:
+            verdict = sitting.verdict(exercise)
+            if verdict.state == "right":
+                right[exercise.name] = verdict
+    except Abandoned:
+        return right, []
+    return right, sitting.notes
+
+
+def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: list[str], servers: Forked | Spawned, terms: Terms,
+            start: float) -> Graded:
+    """One notebook of a file, with the exercises that are right already."""
+    asked = exercises.of_notebook(notebook)
+    judged, notes, endings = [], list(notes), set()
+    for exercise in asked:
+        if exercise.name in right:
+            judged.append(right[exercise.name])
+            continue
+        trial = Trial(exercise, reading, servers, terms, terms.seconds / len(asked))
+        judged.append(trial.verdict())
+        notes += trial.notes
+        endings |= trial.endings
+    every_note = dict.fromkeys([*reading.notes, *notes])
+    return Graded(notebook, _state(judged, endings), tuple(judged), tuple(every_note), _since(start))
 
 
 def _state(judged: Sequence[Verdict], endings: set[str]) -> str:
@@ -106,150 +147,119 @@ def not_graded(problem: object) -> str:
     return f"This file could not be graded: {problem}".rstrip(".") + ("" if str(problem).endswith("?") else ".")
 
 
-def _read(content: bytes, servers: Forked | Spawned, terms: Terms) -> Reading:
-    """What a child finds in a notebook. Unreadable where it is none of the course, or not the one that is asked for."""
+def _read(child: Child, content: bytes, terms: Terms) -> Reading:
+    """What a child finds in a notebook. Unreadable where that is none of the course, or not the one that is asked for."""
     if len(content) > submission.LARGEST:
         raise Unreadable(f"it has {len(content):,} bytes; at most {submission.LARGEST:,} are read. Clear its outputs and hand "
                          "it in again")
     every = {name: exercise.notebook for name, exercise in exercises.all_exercises().items()}
     asked = {name: notebook for name, notebook in every.items() if terms.notebook in ("", notebook)}
-    reply = _reply_to_read(content, asked, servers, terms)
+    reply = _read_by(child, content, asked, terms)
     if "reading" in reply:
         return Reading.of_plain(reply["reading"])
     if terms.notebook:
-        other = _reply_to_read(content, every, servers, terms).get("reading")
+        other = _read_by(child, content, every, terms).get("reading")
         if other:
             raise Unreadable(f"it is {', '.join(other['notebooks'])}; the assignment is {terms.notebook}")
     raise Unreadable(reply["unreadable"])
 
 
-def _reply_to_read(content: bytes, asked: dict[str, str], servers: Forked | Spawned, terms: Terms) -> dict[str, Any]:
-    request = {"what": "read", "content": torch.frombuffer(bytearray(content or b" "), dtype=torch.uint8), "exercises": asked}
-    child = servers.child()
+def _read_by(child: Child, content: bytes, asked: dict[str, str], terms: Terms) -> dict[str, Any]:
+    data = torch.frombuffer(bytearray(content or b" "), dtype=torch.uint8)
     try:
         with child.within(READ_SECONDS, terms.patience):
-            return next(child.ask(request, 1, children.REQUEST))
-    except (Late, Died) as how:
+            return next(child.ask({"what": "read", "content": data, "exercises": asked}, 1, children.REQUEST))
+    except (Late, Died) as ending:
         if not terms.in_peace:
-            raise Uncertain(f"Reading this file {_how(how)}.") from None
+            raise Uncertain(f"Reading this file {_how(ending)}.") from None
         raise Unreadable("it has more parts than can be read. Clear its outputs and hand it in again") from None
-    finally:
-        child.close()
 
 
 def _how(ending: Late | Died) -> str:
     return "did not end in time" if isinstance(ending, Late) else str(ending)
 
 
-# One exercise of one submission --------------------------------------------------------------------------------------
+# One child -----------------------------------------------------------------------------------------------------------
 
-class Trial:
-    """An exercise, tried in children of its own for so many seconds of processor time, and as many again for each round of its
-    calls. ``notes`` say what failed before anything was called, and ``endings`` whether a child "timed out" or "died"."""
+class Abandoned(Exception):
+    """The child is gone, and what it was asked has to be asked otherwise."""
 
-    def __init__(self, exercise: Exercise, reading: Reading, servers: Forked | Spawned, terms: Terms, seconds: float):
-        self.exercise, self.reading, self._servers, self._terms = exercise, reading, servers, terms
-        self._seconds = self._left = seconds
+
+class Stuck(Exception):
+    """A line that does not end, or that ends Python."""
+
+    def __init__(self, line: int):
+        self.line = line
+
+
+class Sitting:
+    """A child that runs lines of a notebook, for so many seconds of processor time, and then answers for exercises, for at most
+    ``most`` seconds each time.
+
+    ``cells`` has, for each exercise that has an answer, the cell that gave it. ``notes`` say which lines failed. ``ended`` is
+    called with the way in which the child ends, and whether it knew hidden inputs; it may raise.
+    """
+
+    def __init__(self, child: Child, reading: Reading, terms: Terms, seconds: float, most: float,
+                 ended: Callable[[Late | Died, bool], None]):
+        self._child, self._reading, self._terms, self._ended = child, reading, terms, ended
+        self.left, self._most = seconds, most
         self.notes: list[str] = []
-        self.endings: set[str] = set()
-        self._child: Child | None = None
+        self.cells: dict[str, int] = {}
+        self._problems: dict[str, str] = {}
 
-    def verdict(self) -> Verdict:
-        """The better of two: with the names that the answer uses as they are at the end of its own cell, and as they are at the
-        end of the notebook, where given cells may have bound them anew."""
-        answer = self.reading.answers[self.exercise.name]
-        try:
-            if not answer.definitions:
-                return self._unanswered(answer)
-            first = answer.definitions[0]
-            definition = self._prepared(answer, first.lines)
-            lines = next((d.lines for d in answer.definitions if d.cell == definition), first.lines)
-            if lines != first.lines:  # what the last cell binds to the name is no answer
-                self._prepared(answer, lines)
-            verdict = self._tried()
-            if verdict.state == "right" or answer.lines == lines:
-                return verdict
-            self._prepared(answer, answer.lines)
-            return max(verdict, self._tried(), key=_holds)
-        except Uncertain as problem:
-            return self._verdict("not graded", Finding("note", str(problem)))
-        finally:
-            self._close()
-
-    def _verdict(self, state: str, *findings: Finding) -> Verdict:
-        return Verdict(self.exercise.name, state, 0, self.exercise.points, findings)
-
-    def _unanswered(self, answer: Answer) -> Verdict:
-        if answer.newer:
-            raise Uncertain(f"{answer.broken} as Python {sys.version_info.major}.{sys.version_info.minor} reads it; the notebook "
-                            f"was written with Python {answer.newer}. Grade it with that version.")
-        if answer.broken:
-            return self._verdict("wrong", Finding("wrong", answer.broken))
-        return self._verdict("not started")
-
-    def _prepared(self, answer: Answer, lines: Sequence[int]) -> int | None:
-        """Run these lines in a new child; return the cell of the last one that gave the exercise an answer. A line that does
-        not end is left out, and the others are run again while there is time."""
-        left_out: set[int] = set()
-        while True:
-            self._close()
-            self._problem = None
-            if self._left <= 0:
-                return None
-            try:
-                return self._run(answer, [i for i in lines if i not in left_out])
-            except _Stuck as stuck:
-                left_out.add(stuck.line)
-
-    def _run(self, answer: Answer, lines: Sequence[int]) -> int | None:
-        exercise, texts = self.exercise, self.reading.texts
-        every = [self.reading.lines[i] for i in lines]
-        self._child = self._servers.child()
+    def run(self, numbers: Sequence[int], asked: Sequence[Exercise]) -> None:
+        """Run lines, by their numbers. Raises Stuck."""
+        lines = [self._reading.lines[number] for number in numbers]
+        wanted = {}
+        for exercise in asked:
+            binding = self._reading.answers[exercise.name].binding
+            places = [place for place, number in enumerate(numbers) if number in binding]
+            wanted[exercise.name] = {"asks_for": exercise.asks_for, "inputs": list(exercise.inputs), "binding": places}
         replies = self._child.ask({
             "what": "run",
-            "texts": {line.cell: texts[line.cell] for line in every},
-            "lines": [asdict(line) for line in every],
-            "binding": [place for place, i in enumerate(lines) if i in answer.binding],
-            "name": exercise.name,
-            "asks_for": exercise.asks_for,
-            "inputs": list(exercise.inputs),
+            "texts": {line.cell: self._reading.texts[line.cell] for line in lines},
+            "lines": [asdict(line) for line in lines],
+            "wanted": wanted,
         }, len(lines) + 1, children.REQUEST)
-        cell = None
-        for i, line in zip(lines, every):
-            reply = self._next(replies, i)
+        for number, line in zip(numbers, lines):
+            reply = self._next(replies, number)
             if reply.get("error") is not None:
                 self._note(line, f"stopped with {str(reply['error'])[:1000]}")
-            if reply.get("is_answer") is True:
-                cell = line.cell
-        problem = self._next(replies, lines[-1]).get("problem")
-        self._problem = None if problem is None else str(problem)[:1000]
-        return cell
+            for name in wanted:
+                if name in reply["answers"]:
+                    self.cells[name] = line.cell
+        problems = self._next(replies, numbers[-1] if numbers else -1)["problems"]
+        self._problems = {name: str(problems[name])[:1000] for name in wanted if name in problems}
 
-    def _next(self, replies: Iterator[dict[str, Any]], line: int) -> dict[str, Any]:
-        child = self._child
+    def _next(self, replies: Iterator[dict[str, Any]], number: int) -> dict[str, Any]:
         try:
-            with child.within(min(STATEMENT_SECONDS, self._left), self._terms.patience):
-                return next(replies)
+            with self._child.within(max(0.0, min(LINE_SECONDS, self.left)), self._terms.patience):
+                reply = next(replies)
+            if not (isinstance(reply.get("answers", []), list) and isinstance(reply.get("problems", {}), dict)):
+                raise Died(BROKEN_OFF)
+            return {"answers": [], "problems": {}} | reply
         except (Late, Died) as ending:
-            self._ended(ending)
-            self._note(self.reading.lines[line], _how(ending))
-            raise _Stuck(line) from None
+            self._ended(ending, False)
+            if number in self._reading.lines:
+                self._note(self._reading.lines[number], _how(ending))
+            raise Stuck(number) from None
         finally:
-            self._left -= child.took
+            self.left -= self._child.took
 
     def _note(self, line: Line, how: str) -> None:
         self.notes.append(f"{line.name}, `{line.begins}`: it {how}.")
 
-    def _tried(self) -> Verdict:
-        """The verdict on the answer in the child: on the inputs of its check, and if that is right on hidden ones."""
-        if self._problem:
-            return self._verdict("wrong", Finding("hint", self._problem))
-        exercise, tried = self.exercise, 0
+    def verdict(self, exercise: Exercise) -> Verdict:
+        """The verdict on an answer: on the inputs of its check, and if that is right on hidden ones."""
+        if exercise.name in self._problems:
+            return _without_points(exercise, "wrong", Finding("hint", self._problems[exercise.name]))
+        tried = 0
         for number in range(1 + HIDDEN_ROUNDS):
             seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
             cases, ours = _cases(exercise, seed), _ours(exercise, seed)
             expected = ours(exercise.reference, cases, exercise.parameters)
-            outcomes = list(map(_of_sensible_size, self._outcomes(cases, hidden=bool(number)), expected))
+            outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
             verdict = verdicts.judge(exercise, cases, outcomes, ours)
             if verdict.state != "right":
                 return _without_inputs(verdict, exercise) if number else verdict
@@ -257,48 +267,96 @@ class Trial:
         return replace(verdict, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
                                           *(Finding("right", p.name) for p in exercise.properties)))
 
-    def _outcomes(self, cases: Sequence[Case], hidden: bool) -> list[Outcome]:
-        """What the calls did. Where one does not answer, it is the last."""
-        if not self._child:  # its lines took all the time
-            self.endings.add("timed out")
-            return [Outcome(late=True)]
+    def _outcomes(self, exercise: Exercise, cases: Sequence[Case], hidden: bool) -> list[Outcome]:
+        """What the calls did. If one does not answer, it is the last."""
         outcomes: list[Outcome] = []
-        exercise = self.exercise
-        request = {"what": "call", "cases": [case.args for case in cases], "parameters": list(exercise.parameters),
-                   "library": exercise.library}
+        request = {"what": "call", "name": exercise.name, "cases": [case.args for case in cases],
+                   "parameters": list(exercise.parameters), "library": exercise.library}
         try:
-            with self._child.within(min(exercise.seconds, self._seconds), self._terms.patience):
+            with self._child.within(min(exercise.seconds, self._most), self._terms.patience):
                 for reply in self._child.ask(request, len(cases)):
                     outcomes.append(_outcome(reply, exercise))
-        except (Late, Died, wire.Malformed) as ending:
-            if isinstance(ending, wire.Malformed):
-                ending = Died("broke off the conversation with the grader")
+        except (Late, Died) as ending:
             self._ended(ending, hidden)
-            late = isinstance(ending, Late)
-            outcomes.append(Outcome(late=True) if late else Outcome(error=f"the end of its process: it {ending}"))
+            if isinstance(ending, Late):
+                outcomes.append(Outcome(late=True))
+            else:
+                outcomes.append(Outcome(error=f"the end of its process: it {ending}"))
         return outcomes
 
-    def _ended(self, ending: Late | Died, hidden: bool = False) -> None:
+
+def _without_points(exercise: Exercise, state: str, *findings: Finding) -> Verdict:
+    return Verdict(exercise.name, state, 0, exercise.points, findings)
+
+
+# One exercise of one submission --------------------------------------------------------------------------------------
+
+class Trial:
+    """An exercise, tried in children of its own, whose lines may take so many seconds of processor time together, and its calls
+    as many each time. ``notes`` say which lines failed, and ``endings`` whether a child "timed out" or "died"."""
+
+    def __init__(self, exercise: Exercise, reading: Reading, servers: Forked | Spawned, terms: Terms, seconds: float):
+        self.exercise, self._reading, self._servers, self._terms = exercise, reading, servers, terms
+        self._left = self._share = seconds
+        self.notes: list[str] = []
+        self.endings: set[str] = set()
+
+    def verdict(self) -> Verdict:
+        """The better of two: with the names that the answer uses as they are at the end of its own cell, and as they are at the
+        end of the notebook, where given cells may have bound them anew."""
+        answer = self._reading.answers[self.exercise.name]
+        try:
+            if not answer.definitions:
+                return self._unanswered(answer)
+            first = answer.definitions[0]
+            cell, verdict = self._tried(first.lines)
+            own = next((definition for definition in answer.definitions if definition.cell == cell), first)
+            if own is not first:  # the last cell that binds the name gives it something that is no answer
+                _, verdict = self._tried(own.lines)
+            if verdict.state == "right" or answer.lines == own.lines:
+                return verdict
+            _, at_the_end = self._tried(answer.lines)
+            return max(verdict, at_the_end, key=_holds)
+        except Uncertain as problem:
+            return _without_points(self.exercise, "not graded", Finding("note", str(problem)))
+
+    def _unanswered(self, answer: Answer) -> Verdict:
+        if answer.newer:
+            here = f"{sys.version_info.major}.{sys.version_info.minor}"
+            raise Uncertain(f"{answer.broken} as Python {here} reads it; the notebook was written with Python {answer.newer}. "
+                            "Grade it with that version.")
+        if answer.broken:
+            return _without_points(self.exercise, "wrong", Finding("wrong", answer.broken))
+        return _without_points(self.exercise, "not started")
+
+    def _tried(self, lines: Sequence[int]) -> tuple[int | None, Verdict]:
+        """The cell that gave the answer, and the verdict after these lines. A line that does not end is left out, and the others
+        are run again while there is time."""
+        left_out: set[int] = set()
+        while self._left > 0:
+            child = self._servers.child()
+            sitting = Sitting(child, self._reading, self._terms, self._left, self._share, self._ended)
+            try:
+                sitting.run([i for i in lines if i not in left_out], [self.exercise])
+                return sitting.cells.get(self.exercise.name), sitting.verdict(self.exercise)
+            except Stuck as stuck:
+                left_out.add(stuck.line)
+            finally:
+                child.close()
+                self._left = sitting.left
+                self.notes += sitting.notes
+        self.endings.add("timed out")
+        cases = _cases(self.exercise, 0)
+        return None, verdicts.judge(self.exercise, cases, [Outcome(late=True)], _ours(self.exercise, 0))
+
+    def _ended(self, ending: Late | Died, hidden: bool) -> None:
         """What to make of a child's end: in peace it is the submission's doing, unless the machine ran out of memory."""
-        self._close()
         killed = str(ending) == KILLED and children.out_of_memory()
         if killed or not self._terms.in_peace:
-            raise Uncertain(f"`{self.exercise.name}` {'was ended for want of memory' if killed else _how(ending)}, and it may be "
-                            "the machine's fault.") from None
+            how = "was ended for want of memory" if killed else _how(ending)
+            raise Uncertain(f"`{self.exercise.name}` {how}, and it may be the machine's fault.") from None
         if not hidden:  # how it ended may tell of an input
             self.endings.add("timed out" if isinstance(ending, Late) else "died")
-
-    def _close(self) -> None:
-        if self._child:
-            self._child.close()
-        self._child = None
-
-
-class _Stuck(Exception):
-    """A line that does not end, or that ends Python."""
-
-    def __init__(self, line: int):
-        self.line = line
 
 
 def _holds(verdict: Verdict) -> tuple[int, int]:
@@ -306,7 +364,7 @@ def _holds(verdict: Verdict) -> tuple[int, int]:
 
 
 def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
-    """A child's reply as an outcome, if it has that form."""
+    """A child's reply as an outcome. Died where it has another form."""
     parts = {field.name: reply.get(field.name) for field in fields(Outcome)}
     error, changed, printed = parts["error"], parts["changed"], parts["printed"]
     has_form = (
@@ -320,7 +378,7 @@ def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
         and type(parts["taken"]) is bool
     )
     if not has_form:
-        raise wire.Malformed("an answer of another form")
+        raise Died(BROKEN_OFF)
     return Outcome(**parts | {"error": error and error[:1000], "trace": parts["trace"][:10_000]})
 
 

@@ -85,22 +85,26 @@ class Player:
         except submission.Unreadable as problem:
             yield {"unreadable": str(problem)}
 
-    def run(self, texts: dict[int, str], lines: list[dict[str, Any]], binding: list[int], name: str, asks_for: str,
-            inputs: list[str]) -> Iterator[dict[str, Any]]:
-        """How each line failed, and whether it made ``name`` an answer; at the end, why the last answer cannot be called."""
-        self.name, self.answer = name, None
+    def run(self, texts: dict[int, str], lines: list[dict[str, Any]], wanted: dict[str, dict[str, Any]]) -> Iterator[
+            dict[str, Any]]:
+        """How each line failed, and which exercises it gave an answer; at the end, why answers cannot be called."""
+        self.answers: dict[str, Any] = {}
         for place, line in enumerate(lines):
             error = self._executed(submission.Line(**line), texts[line["cell"]])
-            value = vars(self.main).get(name)
-            # A name that is used again for a number, say, is no answer.
-            is_answer = place in binding and error is None and could_be_asked(value, asks_for)
-            if is_answer:
-                self.answer = value
-            yield {"error": error, "is_answer": is_answer}
-        problem = None
-        if self.answer is not None:
-            problem = cannot_be_asked(self.answer, asks_for, name, inputs)
-        yield {"problem": problem}
+            made = []
+            for name, exercise in wanted.items() if error is None else ():
+                value = vars(self.main).get(name)
+                # A name that is used again for a number, say, is no answer.
+                if place in exercise["binding"] and could_be_asked(value, exercise["asks_for"]):
+                    self.answers[name] = value
+                    made.append(name)
+            yield {"error": error, "answers": made}
+        problems = {}
+        for name, answer in self.answers.items():
+            problem = cannot_be_asked(answer, wanted[name]["asks_for"], name, wanted[name]["inputs"])
+            if problem:
+                problems[name] = problem
+        yield {"problems": problems}
 
     def _executed(self, line: submission.Line, cell: str) -> str | None:
         linecache.cache[line.name] = len(cell), None, cell.splitlines(keepends=True), line.name  # for tracebacks
@@ -111,18 +115,18 @@ class Player:
             return message(error)
         return None
 
-    def call(self, cases: list[list[Any]], parameters: list[str], library: Named) -> Iterator[dict[str, Any]]:
-        """What each call of the answer did."""
-        if self.answer is not None:
-            vars(self.main)[self.name] = self.answer  # for one that calls itself
+    def call(self, name: str, cases: list[list[Any]], parameters: list[str], library: Named) -> Iterator[dict[str, Any]]:
+        """What each call of an answer did."""
+        if name in self.answers:
+            vars(self.main)[name] = self.answers[name]  # for one that calls itself
         for args in cases:
-            yield vars(self._outcome(args, parameters, library))
+            yield vars(self._outcome(name, args, parameters, library))
 
-    def _outcome(self, args: list[Any], parameters: list[str], library: Named) -> Outcome:
-        if self.answer is None:  # the note on the statement that failed says why
-            return Outcome(error=f"NameError: name '{self.name}' is not defined")
+    def _outcome(self, name: str, args: list[Any], parameters: list[str], library: Named) -> Outcome:
+        if name not in self.answers:  # the note on the statement that failed says why
+            return Outcome(error=f"NameError: name '{name}' is not defined")
         try:
-            return call_once(self.answer, Case("", *args), parameters, self.printed, library)
+            return call_once(self.answers[name], Case("", *args), parameters, self.printed, library)
         except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
             return Outcome(error=type(error).__name__)
 
