@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
 from .. import exercises
 from ..exercises.declare import Exercise
 from ..exercises.verdict import Verdict
-from . import cards
+from . import cards, items, names
 from .roster import Person
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
@@ -99,7 +100,8 @@ def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Pers
     nothing."""
     states = Counter(row.graded.state for row in rows).most_common()
     counted = ", ".join(f"{number} {escape(state)}" for state, number in states)
-    parts = [f"<p>{len({row.student for row in rows})} students, {len(rows)} files: {counted}.</p>"]
+    students = len({row.student for row in rows})
+    parts = [f"<p>Students: {students}. Files: {len(rows)} ({counted}).</p>"]
     if nothing_came:
         parts.append(
             f"<p>Nothing came from {escape('; '.join(person.name for person in nothing_came))}.</p>"
@@ -113,29 +115,49 @@ def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Pers
         )
     for notebook in sorted({score.notebook for score in scores if score.notebook and score.row}):
         in_it = [score for score in scores if score.notebook == notebook and score.row]
-        parts += [f"<h2>{escape(notebook)}</h2>", _histogram(in_it)]
-        for exercise in exercises.of_notebook(notebook):
+        declared = exercises.of_notebook(notebook)
+        parts += [
+            f"<h2>{escape(notebook)}</h2>",
+            _histogram(in_it),
+            items.table(items.items(declared, in_it)),
+        ]
+        for exercise in declared:
             parts += _of_exercise(exercise, in_it)
     return PAGE.format(title="The class", body="\n".join(parts))
 
 
 def _of_exercise(exercise: Exercise, scores: list[Score]) -> list[str]:
-    """How many are right, and a table of what the others thought."""
-    verdicts = [v for score in scores for v in score.row.graded.verdicts if v.exercise == exercise.name]
-    states = Counter(verdict.state for verdict in verdicts)
+    """How many are right, and a table of what the others thought, with links to their pages."""
+    states: Counter = Counter()
+    thought: dict[str, list[str]] = {}
+    for score in scores:
+        for verdict in score.row.graded.verdicts:
+            if verdict.exercise != exercise.name:
+                continue
+            states[verdict.state] += 1
+            if verdict.state not in ("right", "not started", NOT_GRADED):
+                thought.setdefault(verdict.misconception or _otherwise(verdict), []).append(score.student)
     others = "".join(f", {states[state]} {state}" for state in ("not started", NOT_GRADED) if states[state])
+    title = f"<h3><code>{exercise.name}</code>: {states['right']} of {states.total()} right{others}</h3>"
     sentences = {misconception.name: misconception.says for misconception in exercise.misconceptions}
-    wrong = [verdict for verdict in verdicts if verdict.state not in ("right", "not started", NOT_GRADED)]
-    recognized = Counter(verdict.misconception for verdict in wrong if verdict.misconception)
-    otherwise = Counter(_otherwise(verdict) for verdict in wrong if not verdict.misconception)
     lines = []
-    for name, number in [*recognized.most_common(), *otherwise.most_common()]:
+    for name, students in sorted(
+        thought.items(), key=lambda line: (line[0] not in sentences, -len(line[1]))
+    ):
         sentence = cards.code(sentences.get(name, ""))
         lines.append(
-            f"<tr><td class=n>{number}</td><td class=what>{escape(name)}</td><td>{sentence}</td></tr>"
+            f"<tr><td class=n>{len(students)}</td><td class=what>{escape(name)}</td>"
+            f"<td>{sentence}{_links(students)}</td></tr>"
         )
-    title = f"<h3><code>{exercise.name}</code>: {states['right']} of {len(verdicts)} right{others}</h3>"
     return [title, f"<table>{''.join(lines)}</table>"] if lines else [title]
+
+
+def _links(students: list[str]) -> str:
+    """Whose answers these are, folded away."""
+    links = [
+        f"<a href='students/{quote(names.file_name(name))}.html'>{escape(name)}</a>" for name in students
+    ]
+    return f"<details class=small><summary>students</summary>{', '.join(links)}</details>"
 
 
 def _otherwise(verdict: Verdict) -> str:
