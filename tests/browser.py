@@ -35,7 +35,9 @@ PLACES = [
 ]
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync"]
-SETTINGS = {  # of JupyterLab: no question about news in front of the notebook
+PATIENCE = 300  # seconds: only there to end what hangs; a busy machine is no defect
+SETTINGS = {  # of JupyterLab: no question about news in front of the notebook, and only tests save
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/apputils-extension/themes": {"theme": "JupyterLab Light"},
 }
@@ -56,7 +58,9 @@ def chromium(**context):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
         try:
-            yield browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+            opened = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+            opened.set_default_timeout(1000 * PATIENCE)
+            yield opened
         finally:
             browser.close()
 
@@ -73,7 +77,7 @@ class Lab:
         """The answer of Jupyter's REST interface: parsed JSON, or None where it is empty."""
         headers = {"Authorization": f"token {self.token}"}
         request = urllib.request.Request(self.url + path, method=method, headers=headers)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=PATIENCE) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -87,8 +91,8 @@ class Lab:
         return [session["kernel"]["execution_state"] for session in self.sessions(notebook)] == ["idle"]
 
     def reset(self, notebook):
-        """End the kernel of a notebook and clear its outputs, so that what is seen later comes from a new run."""
-        for session in self.sessions(notebook):
+        """End all kernels and clear the outputs of a notebook, so that what is seen later comes from a new run."""
+        for session in self.call("api/sessions"):
             self.call(f"api/sessions/{session['id']}", "DELETE")
         content = self.read(notebook)
         for cell in content["cells"]:
@@ -128,7 +132,7 @@ def jupyterlab(folder: str | Path, dark: bool = False):
         with log.open("wb") as stream:
             server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
         try:
-            wait_for(lambda: server.poll() is not None or answers(lab), 60, "JupyterLab to start")
+            wait_for(lambda: server.poll() is not None or answers(lab), "JupyterLab to start")
             if server.poll() is not None:
                 raise RuntimeError("JupyterLab did not start:\n" + log.read_text(encoding="utf-8", errors="replace"))
             yield lab
@@ -148,21 +152,22 @@ def answers(lab: Lab) -> bool:
         return False
 
 
-def wait_for(condition, seconds, what, pause=0.1):
+def wait_for(condition, what, pause=0.1):
     """Try again until condition() is true; TimeoutError says what was waited for."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"Waited {seconds} s for {what}.")
+            raise TimeoutError(f"Waited {PATIENCE} s for {what}.")
         time.sleep(pause)
 
 
 def open_in_lab(page, lab: Lab, notebook: str):
     """Open a notebook (its path in the served folder) in JupyterLab and run all cells; see `wait_until_run`."""
     lab.reset(notebook)
-    page.goto(lab.address("lab/tree", notebook))
-    page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=30_000)
-    wait_for(lambda: lab.is_idle(notebook), 30, "a kernel")
+    workspace = secrets.token_hex(4)  # a new one: another would open what was open in it last
+    page.goto(lab.address(f"lab/workspaces/{workspace}/tree", notebook))
+    page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
+    wait_for(lambda: lab.is_idle(notebook), "a kernel")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     wait_until_run(page, lab, notebook)
@@ -172,8 +177,8 @@ def open_in_slides(page, lab: Lab, notebook: str):
     """Open a notebook as RISE slides and run all cells from the keyboard, as one who presents can."""
     lab.reset(notebook)
     page.goto(lab.address("rise", notebook))
-    page.locator(".reveal.ready .jp-Cell").first.wait_for(timeout=30_000)
-    wait_for(lambda: lab.is_idle(notebook), 30, "a kernel")
+    page.locator(".reveal.ready .jp-Cell").first.wait_for()
+    wait_for(lambda: lab.is_idle(notebook), "a kernel")
     page.locator(".reveal .present .jp-Cell").first.click()
     page.keyboard.press("Escape")
     page.keyboard.press("ControlOrMeta+A")
@@ -181,15 +186,14 @@ def open_in_slides(page, lab: Lab, notebook: str):
     wait_until_run(page, lab, notebook)
 
 
-def wait_until_run(page, lab: Lab, notebook: str, seconds: float = 60):
+def wait_until_run(page, lab: Lab, notebook: str):
     """Wait until every code cell has run; AssertionError with the traceback where one failed.
 
     What has run is read from the saved notebook: cells out of sight need not be on the page.
     """
     def done():
-        wait_for(lambda: lab.is_idle(notebook), seconds, "the kernel")
+        wait_for(lambda: lab.is_idle(notebook), "the kernel")
         page.keyboard.press("ControlOrMeta+S")
-        page.wait_for_timeout(300)
         try:
             code = [cell for cell in lab.read(notebook)["cells"] if cell["cell_type"] == "code"]
         except ValueError:
@@ -198,7 +202,12 @@ def wait_until_run(page, lab: Lab, notebook: str, seconds: float = 60):
             for output in cell["outputs"]:
                 assert output["output_type"] != "error", "".join(cell["source"]) + "\n".join(output["traceback"])
         return all(cell["execution_count"] for cell in code if "".join(cell["source"]).strip())
-    wait_for(done, seconds, f"all cells of {notebook} to run")
+    wait_for(done, f"all cells of {notebook} to run", pause=0.5)  # a save that comes late is read in the next try
+
+
+def drawn(page):
+    """Wait until the page has been drawn anew, with all that the last key did to it."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def show(page, element):
@@ -206,9 +215,9 @@ def show(page, element):
     slide = element.evaluate("element => element.closest('.reveal section[id]')?.id")
     if slide:
         page.evaluate("slide => { location.hash = '#/' + slide }", slide)
-        page.locator(f"section.present#{slide}").wait_for(timeout=5_000)
-        wait_for(lambda: element.is_visible() or page.keyboard.press("Space"), 5, "the fragment", pause=0.5)
-    element.scroll_into_view_if_needed(timeout=5_000)
+        page.locator(f"section.present#{slide}").wait_for()
+        wait_for(lambda: element.is_visible() or page.keyboard.press("Space"), "the fragment", pause=0.5)
+    element.scroll_into_view_if_needed()
 
 
 def move_slider(page) -> tuple[str, str]:
@@ -220,7 +229,7 @@ def move_slider(page) -> tuple[str, str]:
     at_end = float(handle.get_attribute("aria-valuenow")) >= float(handle.get_attribute("aria-valuemax"))
     handle.focus()
     page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-    wait_for(lambda: figure.inner_html() != before, 15, "the figure to follow the slider")
+    wait_for(lambda: figure.inner_html() != before, "the figure to follow the slider")
     assert page.url == address, "The key that moves the slider also turned the slides."
     return before, figure.inner_html()
 
@@ -236,12 +245,12 @@ def use_graph(page) -> list[str]:
         return node.get_attribute("aria-selected") == "true"
 
     def hear():
-        wait_for(lambda: description.inner_text() not in ("", said[-1]), 15, "the kernel to describe the node")
+        wait_for(lambda: description.inner_text() not in ("", said[-1]), "the kernel to describe the node")
         said.append(description.inner_text())
         assert view.locator("[aria-selected=true]").count() == 1
 
     node = nodes.nth(1 if is_selected(nodes.first) else 0)
-    node.click(timeout=5_000)
+    node.click()
     hear()
     assert is_selected(node)
     assert graph.evaluate("graph => graph === document.activeElement"), "A click does not give the graph the focus."

@@ -26,6 +26,8 @@ EXERCISES = list(exercises.all_exercises().values())
 SEEDS = range(5)
 EACH = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
 # While somebody works, one seed says most of what five say.
+MANY_MISCONCEPTIONS = [pytest.param(exercise, marks=pytest.mark.slow if len(exercise.misconceptions) > 15 else ())
+                       for exercise in EXERCISES]
 EACH_SEED = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
 
 
@@ -71,7 +73,7 @@ def test_a_check_draws_the_first_of_the_hidden_cases():
         assert len(cases.hidden) > len(cases.drawn), "declare larger or rarer cases, too"
 
 
-@EACH
+@pytest.mark.parametrize("exercise", MANY_MISCONCEPTIONS, ids=lambda e: e.name)
 @pytest.mark.parametrize("seed", EACH_SEED)
 def test_each_misconception_gets_its_own_sentence_and_right_answers_are_accepted(exercise, seed):
     """On what a check draws, and on what a grader does."""
@@ -194,10 +196,7 @@ def test_nan_is_shown():
 @pytest.mark.parametrize("function", [loops_for_ever, swallows_everything], ids=lambda f: f.__name__)
 def test_a_loop_that_never_ends_is_called_that(function, monkeypatch):
     monkeypatch.setattr(find("degrees"), "seconds", 0.3)
-    start = time.monotonic()
-    text = repr(check(named(function)))
-    assert "Is there a loop that never ends?" in text
-    assert time.monotonic() - start < 30  # it came back at all
+    assert "Is there a loop that never ends?" in repr(check(named(function)))
     assert check(degrees).state == "right"  # and the next check works
 
 
