@@ -31,7 +31,7 @@ from ..exercises import verdict as verdicts
 from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
-from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, ServerDied, Spawned
+from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
 from .records import Graded
 from .submission import Answer, Line, Reading, Unreadable
 
