@@ -107,7 +107,7 @@ def test_no_memory_is_taken_for_a_tensor_that_did_not_come(content):
 @pytest.mark.parametrize("reply", [{}, {"error": 3}, {"late": True}, {"changed": ("password",)}, {"printed": "many"}, {"trace": None},
                                    {"changed": ([],)}])
 def test_a_reply_of_another_form_is_no_outcome(reply):
-    with pytest.raises(wire.Malformed):
+    with pytest.raises(children.Died):
         judge._outcome(vars(Outcome()) | reply if reply else {}, exercises.find("degrees"))
 
 
