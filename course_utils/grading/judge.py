@@ -32,7 +32,7 @@ from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
 from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
-from .records import Graded
+from .records import Graded, State
 from .submission import Answer, Line, Reading, Unreadable
 
 HIDDEN_ROUNDS = 2
@@ -133,7 +133,7 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
     return Graded(notebook, _state(judged, endings), tuple(judged), tuple(every_note), _since(start))
 
 
-def _state(judged: Sequence[Verdict], endings: set[str]) -> str:
+def _state(judged: Sequence[Verdict], endings: set[str]) -> State:
     states = {verdict.state for verdict in judged}
     if "not graded" in states:
         return "not graded"
@@ -355,10 +355,14 @@ class Trial:
     def _ended(self, ending: Late | Died, hidden: bool) -> None:
         """What to make of a child's end: in peace it is the submission's doing, unless the machine ran out of memory."""
         killed = str(ending) == KILLED and children.out_of_memory()
+        how = _how(ending)
+        if hidden:
+            how = "did not answer"  # how it ended may tell of an input
+        if killed:
+            how = "was ended for want of memory"
         if killed or not self._terms.in_peace:
-            how = "was ended for want of memory" if killed else _how(ending)
             raise Uncertain(f"`{self.exercise.name}` {how}, and it may be the machine's fault.") from None
-        if not hidden:  # how it ended may tell of an input
+        if not hidden:
             self.endings.add("timed out" if isinstance(ending, Late) else "died")
 
 
