@@ -10,7 +10,7 @@ import torch
 from course_utils import egnn, frames, graph_networks, gvp, message_passing, neighbors, symmetry
 from course_utils.exercises import all_exercises, find
 from course_utils.exercises.declare import Case, Named, fresh
-from course_utils.exercises.run import Counter, call_once, call_ours
+from course_utils.exercises.run import Counter, call_once
 from course_utils.exercises.verdict import judge
 from course_utils.systems import mystery
 
@@ -31,7 +31,7 @@ def verdict(exercise, answer, cases):
     exercise = copy.copy(exercise)
     exercise.misconceptions = []
     outcomes = [call_once(answer, case, exercise.parameters, Counter()) for case in cases]
-    return judge(exercise, cases, outcomes, call_ours)
+    return judge(exercise, cases, outcomes)
 
 
 # Notebook 1 ------------------------------------------------------------------------------------------------

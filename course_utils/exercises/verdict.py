@@ -43,11 +43,18 @@ class _Answers:
     def __init__(self, exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome],
                  expected: Sequence[Outcome]):
         self.exercise, self.cases, self.outcomes, self.expected = exercise, cases, outcomes, expected
+        self._faults: dict[int, str | None] = {}
+        self._breaks: dict[int, bool] = {}
         derived = sum(p.derive is not None for p in exercise.properties)
         self.num_drawn = len(cases) // (1 + derived)
 
     def fault(self, i: int) -> str | None:
         """What is wrong with answer i by itself."""
+        if i not in self._faults:
+            self._faults[i] = self._fault(i)
+        return self._faults[i]
+
+    def _fault(self, i: int) -> str | None:
         if i >= len(self.outcomes):
             return "it was not tried any more."
         outcome = self.outcomes[i]
@@ -89,7 +96,9 @@ class _Answers:
 
     def breaks(self, k: int) -> bool:
         """Whether property k fails on a drawn case."""
-        return any(self.property_fault(k, i) for i in range(self.num_drawn))
+        if k not in self._breaks:
+            self._breaks[k] = any(self.property_fault(k, i) for i in range(self.num_drawn))
+        return self._breaks[k]
 
     def value(self, i: int):
         return self.outcomes[i].value if i < len(self.outcomes) else None
@@ -110,17 +119,37 @@ class _Answers:
             return False
 
 
-def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome],
-          ours: Callable[..., Sequence[Outcome]] = call_ours) -> Verdict:
-    """What the outcomes of ``exercise.cases(seed)`` are worth, and what the student seems to have thought.
+class Ours:
+    """What the course's own functions answer on some cases, each worked out once: a grader keeps it for the next student."""
 
-    ``ours`` gives the outcomes of the course's own functions: a grader remembers them.
+    def __init__(self, exercise: Exercise, cases: Sequence[Case],
+                 call: Callable[[Callable, Sequence[Case], Sequence[str]], Sequence[Outcome]] = call_ours):
+        self._exercise, self._cases, self._call = exercise, cases, call
+        self._outcomes: dict[Callable, Sequence[Outcome]] = {}
+        self._answers: dict[Callable, _Answers] = {}
+
+    def outcomes(self, function: Callable) -> Sequence[Outcome]:
+        if function not in self._outcomes:
+            self._outcomes[function] = self._call(function, self._cases, self._exercise.parameters)
+        return self._outcomes[function]
+
+    def answers(self, function: Callable) -> _Answers:
+        if function not in self._answers:
+            expected = self.outcomes(self._exercise.reference)
+            self._answers[function] = _Answers(self._exercise, self._cases, self.outcomes(function), expected)
+        return self._answers[function]
+
+
+def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], ours: Ours | None = None) -> Verdict:
+    """What the outcomes of an exercise's cases are worth, and what the student seems to have thought.
+
+    ``ours`` are the answers of the course's own functions to the same cases, if they have been worked out before.
     """
     if any(outcome.taken for outcome in outcomes):
         hint = Finding("hint", TAKEN.format(exercise.name))
         return Verdict(exercise.name, "not yours", 0, exercise.points, (hint,))
-    expected = ours(exercise.reference, cases, exercise.parameters)
-    answers = _Answers(exercise, cases, outcomes, expected)
+    ours = ours or Ours(exercise, cases)
+    answers = _Answers(exercise, cases, outcomes, ours.outcomes(exercise.reference))
     faults = [answers.fault(i) for i in range(len(cases))]
     table = [answers.property_faults(k) for k in range(len(exercise.properties))]
     held = [not any(row) for row in table]
@@ -129,7 +158,7 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         findings += [Finding("right", p.name) for p in exercise.properties]
         return Verdict(exercise.name, "right", exercise.points, exercise.points, (*findings, *_notes(outcomes)))
 
-    match = _recognise(exercise, cases, answers, expected, faults, table, ours)
+    match = _recognise(exercise, answers, faults, table, ours)
     findings = []
     if match:
         findings.append(Finding("hint", match.says))
@@ -178,7 +207,7 @@ def _fits(misconception, answers):
         return False
 
 
-def _recognise(exercise, cases, answers, expected, faults, table, ours):
+def _recognise(exercise, answers, faults, table, ours):
     """The misconception that gives these very answers; failing that, one that is right wherever the student is, and whose
     own wrong answers the student gives two times in three, and no fewer than twice. An exception proves nothing: other
     mistakes raise the same."""
@@ -190,15 +219,14 @@ def _recognise(exercise, cases, answers, expected, faults, table, ours):
     for misconception in exercise.misconceptions:
         if misconception.fits and not _fits(misconception, answers):
             continue
-        theirs = ours(misconception.wrong, cases, exercise.parameters)
-        other = _Answers(exercise, cases, theirs, expected)
+        other = ours.answers(misconception.wrong)
         if not all(answers.same_as(other, i) for i in right):
             continue  # it is wrong where the student is right
         agree = {i for i in wrong if answers.same_as(other, i)}
         if len(agree) == len(wrong) and (values or not wrong):
             if all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
                 return misconception
-        telling = [i for i in range(len(cases)) if other.fault(i)]  # where this misconception goes wrong
+        telling = [i for i in range(len(faults)) if other.fault(i)]  # where this misconception goes wrong
         explained = sum(i in agree for i in telling if i in values)
         if explained >= max(2, 2 * len(telling) / 3) and explained > most:
             best, most = misconception, explained

@@ -259,7 +259,7 @@ class Sitting:
         for number in range(1 + HIDDEN_ROUNDS):
             seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
             cases, ours = _cases(exercise, seed), _ours(exercise, seed)
-            expected = ours(exercise.reference, cases, exercise.parameters)
+            expected = ours.outcomes(exercise.reference)
             outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
             verdict = verdicts.judge(exercise, cases, outcomes, ours)
             if verdict.state == "wrong" and number:
@@ -424,10 +424,8 @@ def _cases(exercise: Exercise, seed: int) -> list[Case]:
 
 
 @functools.lru_cache(256)
-def _ours(exercise: Exercise, seed: int):
-    """What gives the outcomes of the course's functions on these inputs, each worked out once."""
-    outcomes = functools.cache(lambda function: verdicts.call_ours(function, _cases(exercise, seed), exercise.parameters))
-    return lambda function, cases, parameters: outcomes(function)
+def _ours(exercise: Exercise, seed: int) -> verdicts.Ours:
+    return verdicts.Ours(exercise, _cases(exercise, seed))
 
 
 @functools.cache
