@@ -19,7 +19,7 @@ def seeded():
 
 
 # Tests that share what takes long to start: all of a file, or those of a file whose parameters are the same.
-SHARED_BY_FILE = {"tests/test_browser.py", "tests/test_corpus.py"}
+SHARED_BY_FILE = {"tests/test_browser.py", "tests/test_corpus.py", "tests/test_crowd.py", "tests/test_release.py"}
 SHARED_BY_PARAMETERS = {"tests/test_notebooks.py"}
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import submissions
@@ -12,6 +13,7 @@ from course_utils import exercises
 from course_utils.exercises.verdict import Finding, Verdict
 from course_utils.grading import judge, run, store
 
+COURSE = [sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())"]
 ONE, TWO = "01_graph_tasks", "02_message_passing"
 FULL = {
     name: {exercise.name: exercise.points for exercise in exercises.of_notebook(name)}
@@ -136,3 +138,23 @@ def lay_out(folder, contents):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
+
+
+def below(pid):
+    """The processes that a process started, and those that they started."""
+    try:
+        started = [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
+    except OSError:
+        return []
+    return started + [later for child in started for later in below(child)]
+
+
+def children_of(pid, command):
+    """Those of them that are of this command, the outermost only."""
+    def is_it(process):
+        try:
+            return command.encode() in Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            return False
+
+    return [process for process in below(pid) if is_it(process)]

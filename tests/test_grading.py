@@ -1,25 +1,22 @@
 """The grader: every kind of submission gets what it is worth, none touches another, and nothing is lost."""
 
-import csv
 import dataclasses
 import gc
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 import submissions
 import torch
-from grading_helpers import one_server, rows_of, small_class  # noqa: F401  a fixture
+from grading_helpers import COURSE, below, children_of, one_server, rows_of, small_class  # noqa: F401  a fixture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,9 +28,9 @@ from course_utils.grading.judge import Terms
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 5  # of processor time for a submission: what never ends is found out sooner
-COURSE = [sys.executable, "-c", "import sys; from course_utils.cli import main; sys.exit(main())"]
 
 
+@pytest.mark.slow
 def test_the_reduced_level_grades_too():
     servers = judge.start("reduced", 1)[0]
     for name, points in (("perfect_01_graph_tasks", 7), ("exits_before", 6), ("infinite_loop", 6)):
@@ -135,6 +132,7 @@ def mutate(data, part):
     return data.draw(junk)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
@@ -154,6 +152,7 @@ def test_a_mutated_notebook_is_read_or_refused_with_a_reason(data):
     assert submission.Reading.of_plain(dataclasses.asdict(reading)) == reading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["(" * 5000, "-" * 100_000 + "1", "a." * 50_000 + "b", "[" * 90 + "]" * 90, "f" + "()" * 50_000, "x = " + "1+" * 50_000 + "1",
                                   "\x00", "\n" * 190_000 + "?", "lambda: " * 5000 + "0", "9" * 10_000, "x" * 300_000, "if 1:\n" + " if 1:\n" * 200,
                                   "f'{" * 200 + "'", "\ud800", "? " * 50_000, "a = b\n" * 50_000, "!ls\n" * 400 + "a = b + c + d\n" * 4000,
@@ -204,6 +203,7 @@ def test_a_notebook_of_much_code_or_many_parts_is_refused_before_it_takes_the_me
     assert len(read.statements) < 5000 and "characters are read" in read.broken[-1][1]
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path, capsys, monkeypatch):
     real = judge.grade
     monkeypatch.setattr(judge, "grade", lambda content, *args: 1 / 0 if content == b"half" else real(content, *args))
@@ -241,6 +241,7 @@ def graded_rows(folder, contents, **options):
     return rows, counted
 
 
+@pytest.mark.slow
 def test_the_judge_parses_nothing(monkeypatch):
     """Two threads that parse at once may fail in CPython 3.11, so no thread of the judge does."""
     content, server = perfect("07_egnn"), one_server()
@@ -256,6 +257,7 @@ def test_the_judge_parses_nothing(monkeypatch):
     assert (graded.points, graded.state) == (10, "graded")
 
 
+@pytest.mark.slow
 def test_threads_that_race_cost_a_perfect_notebook_nothing(tmp_path):
     interval = sys.getswitchinterval()
     gc.callbacks.append(lambda *args: None)
@@ -270,6 +272,7 @@ def test_threads_that_race_cost_a_perfect_notebook_nothing(tmp_path):
     assert {row.graded.points for row in rows.values()} == {7}
 
 
+@pytest.mark.slow
 def test_what_may_be_the_machines_fault_is_not_graded_at_first_and_the_students_in_peace():
     for name, state in (("infinite_loop", "timed out"), ("exits", "died")):
         content, server = made_as(name).content, one_server()
@@ -281,6 +284,7 @@ def test_what_may_be_the_machines_fault_is_not_graded_at_first_and_the_students_
         assert first.points == last.points == 6
 
 
+@pytest.mark.slow
 def test_time_that_runs_out_on_a_busy_machine_costs_nobody_a_point(tmp_path, monkeypatch):
     contents = {f"s{i}": perfect() + b" " * i for i in range(4)} | {"loop": made_as("infinite_loop").content}
     late = []
@@ -305,6 +309,7 @@ def test_time_that_runs_out_on_a_busy_machine_costs_nobody_a_point(tmp_path, mon
     assert {name: row.graded.points for name, row in rows.items()} == {"s0": 7, "s1": 7, "s2": 7, "s3": 7, "loop": 6}
 
 
+@pytest.mark.slow
 def test_servers_that_are_killed_are_replaced_and_nobody_loses_a_point(tmp_path):
     contents = {f"s{i:02}": perfect() + b" " * i for i in range(20)}
     killed, rows_seen = [], 0
@@ -335,6 +340,7 @@ def test_servers_that_are_killed_are_replaced_and_nobody_loses_a_point(tmp_path)
     assert counted["graded"] > 14
 
 
+@pytest.mark.slow
 def test_only_the_culprit_loses_when_a_submission_ends_the_server(tmp_path, monkeypatch):
     contents = {f"s{i}": perfect() + b" " * i for i in range(6)} | {"culprit": b"culprit"}
     real = judge.grade
@@ -351,6 +357,7 @@ def test_only_the_culprit_loses_when_a_submission_ends_the_server(tmp_path, monk
     assert "It was tried twice" in rows["culprit"].graded.notes[0]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_while_it_starts_is_started_again():
     server = children.Forked("full", 10.0)
     server._server.kill()
@@ -362,6 +369,7 @@ def test_a_server_that_is_killed_while_it_starts_is_started_again():
     started.close()
 
 
+@pytest.mark.slow
 def test_memory_that_the_judge_lacks_is_no_wrong_answer(tmp_path, monkeypatch):
     def difference(*args):
         raise MemoryError
@@ -371,6 +379,7 @@ def test_memory_that_the_judge_lacks_is_no_wrong_answer(tmp_path, monkeypatch):
     assert counted == {"not graded": 1} and "MemoryError" in rows["a"].graded.notes[0]
 
 
+@pytest.mark.slow
 def test_a_process_that_the_system_ended_for_want_of_memory_is_not_graded(monkeypatch):
     monkeypatch.setattr(children, "out_of_memory", lambda: True)
     content = submissions.as_bytes(submissions.filled(answers={"degrees": submissions.degrees("import os\nos.kill(os.getpid(), 9)")}))
@@ -390,6 +399,7 @@ def test_what_python_is_too_old_for_is_not_wrong():
         assert ("was written with Python 3.99.1" in verdict.findings[0].text) == (state == "not graded")
 
 
+@pytest.mark.slow
 def test_two_notebooks_in_one_file_are_both_graded(tmp_path):
     one, two = submissions.filled(), submissions.filled("02_message_passing")
     both = submissions.as_bytes(one | {"cells": one["cells"] + two["cells"]})
@@ -426,6 +436,7 @@ def test_folders_that_a_killed_grader_left_are_removed_by_the_next(tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_and_the_next_goes_on(tmp_path):
     write_class(tmp_path / "in", {"sleeper": made_as("sleeper").content, "a": perfect()})
     command = [*COURSE, "grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--seconds", "4000"]
@@ -436,97 +447,6 @@ def test_an_interrupted_run_ends_and_the_next_goes_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)  # the sleeper alone would take minutes
     assert process.returncode == 130 and "Traceback" not in err and "goes on" in err
-
-
-# Killed, and at it together ------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
-    """Thirty submissions, and their scores when nothing disturbs."""
-    folder = tmp_path_factory.mktemp("crowd")
-    (folder / "in").mkdir()
-    some = [one for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(folder)]
-            if one.suffix == ".ipynb" and one.state in ("graded", "blank", "died") and one.name != "long_output"]
-    for one in some[:30]:
-        (folder / "in" / f"{one.name}.ipynb").write_bytes(one.content)
-    main(["grade", str(folder / "in"), "--scores", str(folder / "undisturbed.sqlite")])
-    return folder
-
-
-def test_killed_ten_times_all_scores_are_as_in_an_undisturbed_run(crowd):
-    path, rng = crowd / "killed.sqlite", random.Random(0)
-    command = [*COURSE, "grade", str(crowd / "in"), "--scores", str(path), "--jobs", "1"]
-    counts = []
-    for _ in range(10):
-        before = len(rows_of(path)) if path.exists() else 0
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end, at = time.monotonic() + 60, before + rng.randint(1, 3)
-        while process.poll() is None and time.monotonic() < end and (not path.exists() or len(rows_of(path)) < at):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        counts.append(len(rows_of(path)))
-    assert counts == sorted(counts) and counts[0] > 0
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    assert rows_of(path) == rows_of(crowd / "undisturbed.sqlite")
-
-
-def test_the_servers_end_with_a_grader_that_is_killed(crowd, tmp_path):
-    process = subprocess.Popen([*COURSE, "grade", str(crowd / "in"), "--scores", str(tmp_path / "s.sqlite")],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "s.sqlite").exists() or not rows_of(tmp_path / "s.sqlite"):
-        assert process.poll() is None
-        time.sleep(0.05)
-    mine = below(process.pid)
-    assert mine
-    process.kill()
-    process.wait()
-    end = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in mine):
-        assert time.monotonic() < end, "a server goes on without its grader"
-        time.sleep(0.05)
-
-
-def below(pid):
-    """The processes that a process started, and those that they started."""
-    try:
-        started = [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
-    except OSError:
-        return []
-    return started + [later for child in started for later in below(child)]
-
-
-def children_of(pid, command):
-    """Those of them that are of this command, the outermost only."""
-    def is_it(process):
-        try:
-            return command.encode() in Path(f"/proc/{process}/cmdline").read_bytes()
-        except OSError:
-            return False
-
-    return [process for process in below(pid) if is_it(process)]
-
-
-def test_two_graders_on_one_database(crowd, tmp_path):
-    command = [*COURSE, "grade", str(crowd / "in"), "--scores", str(tmp_path / "both.sqlite")]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for process in both:
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-    assert rows_of(tmp_path / "both.sqlite") == rows_of(crowd / "undisturbed.sqlite")
-
-
-def test_a_dask_cluster_of_two_workers_gives_the_same_scores(crowd, tmp_path, capsys):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        assert main(["grade", str(crowd / "in"), "--scores", str(tmp_path / "s.sqlite"), "--scheduler", cluster.scheduler_address]) == 0
-    assert rows_of(tmp_path / "s.sqlite") == rows_of(crowd / "undisturbed.sqlite")
-
-
-def test_a_cluster_that_is_not_there(crowd, tmp_path, capsys):
-    pytest.importorskip("distributed")
-    assert main(["grade", str(crowd / "in"), "--scheduler", "tcp://127.0.0.1:1"]) in (1, 2)
-    assert "127.0.0.1:1" in capsys.readouterr().err
 
 
 # The walls themselves ------------------------------------------------------------------------------------------------
@@ -552,93 +472,9 @@ def test_rules_leave_out_what_is_hidden(tmp_path):
     assert sorted(kept) == [tmp_path / "a/b/seen", tmp_path / "a/c"]
 
 
+@pytest.mark.slow
 def test_the_server_holds_no_reference_and_no_check():
     script = ("from course_utils.grading import player; player.load(); import sys, gc; "
               "assert not [m for m in sys.modules if m.startswith('course_utils.exercises.nb')]; "
               "assert not [x for x in gc.get_objects() if type(x).__name__ in ('Exercise', 'Misconception')]")
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
-
-
-# Packing -------------------------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("release")
-    assert main(["release", str(folder / "student.zip"), "--root", str(ROOT)]) == 0
-    with zipfile.ZipFile(folder / "student.zip") as archive:
-        archive.extractall(folder)
-    return folder / "student"
-
-
-def test_students_get_no_master_no_solution_and_no_instructors_cell(packed):
-    files = [path for path in packed.rglob("*") if path.is_file()]
-    assert {path.stem for path in packed.glob("notebooks/*")} == set(submissions.NAMES)
-    assert not [path for path in files if "solutions" in path.parts or "tests" in path.parts]
-    for path in packed.glob("notebooks/*.ipynb"):
-        text = path.read_text()
-        assert "### BEGIN SOLUTION" not in text and '"instructor"' not in text
-        assert json.loads(text)["cells"] == submissions.load(path.stem)["cells"]
-
-
-def test_the_students_readme_works_when_it_is_followed(packed):
-    """Its command, word for word, but for opening a browser at the end; then a notebook, and an exercise taken back."""
-    command = re.search(r"```sh\n(.*)\n```", (packed / "README.md").read_text())[1]
-    assert command.endswith("/jupyter lab notebooks")
-    command = command.replace("jupyter lab notebooks", "jupyter execute notebooks/01_graph_tasks.ipynb --output ran.ipynb")
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(["bash", "-c", command], cwd=packed, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert '"state": "not started"' in (packed / "notebooks" / "ran.ipynb").read_text()
-    taken_back = subprocess.run([packed / ".venv" / "bin" / "python", "-c", "from course_utils.grading import reset; reset('degrees')"],
-                                cwd=packed / "notebooks", env=env, capture_output=True, text=True, check=True)
-    assert taken_back.stdout.strip().startswith("def degrees(edge_index, num_nodes):") and "..." in taken_back.stdout
-
-
-def test_the_gradescope_zip_runs_as_gradescope_runs_it(tmp_path, capsys):
-    assert main(["grade", "--gradescope-zip", str(tmp_path / "autograder.zip"), "--root", str(ROOT)]) == 0
-    source = tmp_path / "source"
-    with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
-        archive.extractall(source)
-    assert not [path for path in source.rglob("*") if "solutions" in path.parts]
-    setup = (source / "setup.sh").read_text()
-    assert 'pip install -c course/constraints.txt -e "course[grade]"' in setup
-    subprocess.run(["bash", "-n", source / "setup.sh"], check=True)
-    # This environment stands in for the one that setup.sh makes, and imports the packed library.
-    (source / "venv" / "bin").mkdir(parents=True)
-    course = source / "venv" / "bin" / "course"
-    course.write_text(f"#!/bin/sh\nPYTHONPATH={source}/course exec {sys.executable} -c 'from course_utils.cli import main; raise SystemExit(main())' \"$@\"\n")
-    course.chmod(0o755)
-    for folder in ("submission", "results"):
-        (tmp_path / folder).mkdir()
-    half = next(one for one in submissions.good() if one.name == "half")
-    (tmp_path / "submission" / "my work.ipynb").write_bytes(half.content)
-    done = subprocess.run(["bash", source / "run_autograder"], env=os.environ | {"AUTOGRADER": str(tmp_path)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "results" / "results.json").read_text())
-    assert (results["score"], [test["score"] for test in results["tests"]]) == (3, [1, 0, 2, 0])
-    assert results["extra_data"]["level"] in ("full", "container")
-
-
-# nbgrader ------------------------------------------------------------------------------------------------------------
-
-def test_nbgrader_gives_the_same_points(tmp_path):
-    """`nbgrader autograde` on a perfect, a half and a blank notebook 1, as they are handed out."""
-    pytest.importorskip("nbgrader")
-    (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'gnn'\nc.ExecutePreprocessor.timeout = 120\n")
-    (tmp_path / "source" / "hw").mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / f"{submissions.ONE}.ipynb", tmp_path / "source" / "hw")
-    for name in ("perfect", "half", "blank"):
-        made = next(one for one in submissions.good() if one.name in (name, f"{name}_{submissions.ONE}"))
-        (tmp_path / "submitted" / name / "hw").mkdir(parents=True)
-        notebook = submissions.filled() if name == "perfect" else json.loads(made.content)
-        (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").write_bytes(submissions.as_bytes(notebook))
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # nbgrader calls alembic by name
-    for command in (["generate_assignment", "hw", "--force"], ["autograde", "hw", "--force"], ["export"]):
-        done = subprocess.run([sys.executable, "-m", "nbgrader", *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-3000:]
-    points = {line["student_id"]: float(line["raw_score"]) for line in csv.DictReader(open(tmp_path / "grades.csv"))}
-    assert points == {"perfect": 7.0, "half": 3.0, "blank": 0.0}
-    for name, expected in points.items():
-        content = (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").read_bytes()
-        (graded,) = judge.grade(content, one_server(), Terms("secret"))
-        assert graded.points == expected

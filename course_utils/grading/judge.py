@@ -434,13 +434,13 @@ def version(notebook: str) -> str:
     found: set[ModuleType] = set()
     asked = exercises.of_notebook(notebook)
     named = [fresh(arg) for e in asked for case in _cases(e, 0) for arg in case.args if isinstance(arg, Named)]
-    queue = [verdicts, sys.modules[__name__], *map(inspect.getmodule, [*named, *(f for e in asked for f in (e.draw, e.reference))])]
+    queue = [verdicts, submission, *map(inspect.getmodule, [*named, *(f for e in asked for f in (e.draw, e.reference))])]
     while queue:  # and all of the course that they import
         module = queue.pop()
         if module not in found and module.__name__.startswith("course_utils"):
             found.add(module)
             names = [v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in vars(module).values()]
             queue += [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
-    files = {Path(inspect.getfile(module)) for module in found} | {Path(__file__).with_name("player.py")}
+    files = {Path(inspect.getfile(module)) for module in found} | {Path(__file__), Path(__file__).with_name("player.py")}
     text = "".join(sorted(file.read_text("utf-8") for file in files))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
