@@ -111,6 +111,8 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
     add("--seconds", type=positive, default=60, metavar="S", help="the most that a submission may take")
     add("--again", action="store_true", help="run also what has not changed")
+    add("--exercise", action="append", default=[], metavar="NAME",
+        help="of files that have not changed, try only this exercise again; all else stays")
     add("--scheduler", default="", metavar="ADDRESS", help="a Dask cluster, such as tcp://10.0.0.1:8786")
 
 

@@ -40,6 +40,7 @@ def grade(args: argparse.Namespace) -> int:
     """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are
     wrong."""
     notebook = notebook_named(args.notebook)
+    check_exercises(args, notebook)
     if args.gradescope_zip:
         print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
         return 0
@@ -68,6 +69,22 @@ def notebook_named(text: str) -> str:
     if text and name not in known:
         raise ValueError(f"{names.nobody(text, known)} The notebooks are {', '.join(known)}.")
     return name
+
+
+def check_exercises(args: argparse.Namespace, notebook: str) -> None:
+    """ValueError, with the next step, if what --exercise names cannot be tried again."""
+    if not args.exercise:
+        return
+    known = exercises.all_exercises()
+    for name in args.exercise:
+        if name not in known:
+            raise ValueError(f"{names.nobody(name, known)} --exercise takes the name of a function or class.")
+        if notebook and known[name].notebook != notebook:
+            raise ValueError(f"{name} is an exercise of {known[name].notebook}; the assignment is {notebook}.")
+    if not args.scores:
+        raise ValueError("--exercise tries again what is in a database: name it with --scores.")
+    if args.again:
+        raise ValueError("--again grades everything once more, --exercise only some: leave one of them out.")
 
 
 def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
@@ -205,8 +222,17 @@ class Run:
         args = self.args
         scores.came((file.student, file.name, file.at, file.late) for file in self.files)
         scores.bind(self.notebook)
-        how = {"jobs": args.jobs or 0, "scheduler": args.scheduler, "again": args.again, "seconds": args.seconds}
-        self.counted, self.level = run.run(self.files, scores, args.level, notebook=self.notebook, **how)
+        self.counted, self.level = run.run(
+            self.files,
+            scores,
+            args.level,
+            jobs=args.jobs or 0,
+            scheduler=args.scheduler,
+            again=args.again,
+            only=args.exercise,
+            seconds=args.seconds,
+            notebook=self.notebook,
+        )
 
     def told(self, rows: list[Row], every: list[scoring.Score]) -> int:
         """Print what came out, write Gradescope's results, and return the exit code: 1 where something was

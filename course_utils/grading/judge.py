@@ -32,7 +32,7 @@ from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
 from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
-from .records import Graded, State
+from .records import ENDINGS, Graded, State, state_of
 from .submission import Answer, Line, Reading, Unreadable
 
 HIDDEN_ROUNDS = 2
@@ -51,16 +51,21 @@ class Uncertain(Exception):
 @dataclass(frozen=True)
 class Terms:
     """What a submission is graded under: the secret that hidden inputs follow from, the processor time for a submission, the
-    notebook that is asked for ("": any), and whether nothing else runs."""
+    notebook that is asked for ("": any), the names of the only exercises to try (none: all), and whether nothing else runs."""
 
     secret: str
     seconds: float = SECONDS
     notebook: str = ""
+    only: tuple[str, ...] = ()
     in_peace: bool = True
 
     @property
     def patience(self) -> int:
         return PEACE if self.in_peace else PATIENCE
+
+    def wanted(self, asked: Sequence[Exercise]) -> list[Exercise]:
+        """Those of a notebook's exercises that are tried."""
+        return [exercise for exercise in asked if not self.only or exercise.name in self.only]
 
 
 def start(level: str, number: int, seconds: float = SECONDS) -> list[Forked | Spawned]:
@@ -86,8 +91,13 @@ def grade(content: bytes, servers: Forked | Spawned, terms: Terms) -> list[Grade
         return [Graded("", "not graded", notes=(str(problem),), seconds=_since(start))]
     results = []
     for notebook in reading.notebooks:
+        if not terms.wanted(exercises.of_notebook(notebook)):
+            continue
         results.append(_graded(notebook, reading, right, notes, servers, terms, start))
         start = time.monotonic()
+    if not results:
+        note = f"{', '.join(terms.only)}: not in what was read of it, {', '.join(reading.notebooks)}. Run without --exercise."
+        return [Graded("", "not graded", notes=(note,), seconds=_since(start))]
     return results
 
 
@@ -100,7 +110,8 @@ def _right_together(child: Child, reading: Reading, terms: Terms) -> tuple[dict[
     def abandon(ending: Late | Died, hidden: bool) -> None:
         raise Abandoned
 
-    answered = [exercises.find(name) for name, answer in reading.answers.items() if answer.definitions]
+    with_answer = [exercises.find(name) for name, answer in reading.answers.items() if answer.definitions]
+    answered = terms.wanted(with_answer)
     lines = {i for exercise in answered for i in reading.answers[exercise.name].lines}
     impatient = replace(terms, in_peace=False)
     sitting = Sitting(child, reading, impatient, TOGETHER_SECONDS, TOGETHER_SECONDS, abandon)
@@ -120,8 +131,8 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
             start: float) -> Graded:
     """One notebook of a file, with the exercises that are right already."""
     asked = exercises.of_notebook(notebook)
-    judged, notes, endings = [], list(notes), set()
-    for exercise in asked:
+    judged, notes, endings = [], list(notes), set[State]()
+    for exercise in terms.wanted(asked):
         if exercise.name in right:
             judged.append(right[exercise.name])
             continue
@@ -130,17 +141,9 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
         notes += trial.notes
         endings |= trial.endings
     every_note = dict.fromkeys([*reading.notes, *notes])
-    return Graded(notebook, _state(judged, endings), tuple(judged), tuple(every_note), _since(start))
-
-
-def _state(judged: Sequence[Verdict], endings: set[str]) -> State:
-    states = {verdict.state for verdict in judged}
-    if "not graded" in states:
-        return "not graded"
-    for ending in ("timed out", "died"):
-        if ending in endings:
-            return ending
-    return "blank" if states == {"not started"} else "graded"
+    ending = next((ending for ending in ENDINGS if ending in endings), "graded")
+    state = state_of((verdict.state for verdict in judged), ending)
+    return Graded(notebook, state, tuple(judged), tuple(every_note), _since(start))
 
 
 def not_graded(problem: object) -> str:
@@ -302,7 +305,7 @@ class Trial:
         self.exercise, self._reading, self._servers, self._terms = exercise, reading, servers, terms
         self._left = self._share = seconds
         self.notes: list[str] = []
-        self.endings: set[str] = set()
+        self.endings: set[State] = set()
 
     def verdict(self) -> Verdict:
         """The better of two: with the names that the answer uses as they are at the end of its own cell, and as they are at the

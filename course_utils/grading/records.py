@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -9,6 +10,7 @@ from ..exercises.verdict import Verdict
 
 State = Literal["graded", "blank", "unreadable", "timed out", "died", "not graded"]
 STATES: tuple[State, ...] = get_args(State)
+ENDINGS: tuple[State, ...] = ("timed out", "died")  # of the child of an answer
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,14 @@ class Graded:
     @property
     def out_of(self) -> int:
         return sum(verdict.out_of for verdict in self.verdicts)
+
+
+def state_of(verdicts: Iterable[str], ending: State = "graded") -> State:
+    """A notebook's state, from the states of its verdicts and the way in which one of its answers ended, if
+    it is one of `ENDINGS`."""
+    states = set(verdicts)
+    if "not graded" in states:
+        return "not graded"
+    if ending in ENDINGS:
+        return ending
+    return "blank" if states == {"not started"} else "graded"
