@@ -86,6 +86,7 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     add("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
     add("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
+    add("--similar", type=Path, metavar="HTML", help="a page of answers that are alike, for a person to judge")
     add("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
 
     add = grade.add_argument_group("what counts").add_argument

@@ -24,6 +24,7 @@ from . import (
     roster,
     run,
     scoring,
+    side_by_side,
     store,
     tables,
 )
@@ -105,6 +106,8 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
             f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}"
         )
     rows, every = plan.read(scores)
+    if args.similar:
+        print(similar_page(scores, every, args))
     _tell_of_names(args, plan, by_hand, rows, every)
     if args.due and not any(row.handed_in_at or row.late for row in rows):
         _tell(
@@ -114,6 +117,17 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     if args.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
+
+
+def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Namespace) -> str:
+    """Write the page of answers that are alike; a sentence about it."""
+    try:
+        root = args.root or build.find_root()
+    except build.BuildError:  # an installed package, without the masters
+        root = None
+    page, number = side_by_side.page(every, scores.forms(), root)
+    files.write(args.similar, page.encode())
+    return f"written: {args.similar}, {_number(number, 'pair')} of students whose answers are alike; it proves nothing"
 
 
 def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
@@ -165,7 +179,7 @@ def _tell(sentence: str) -> None:
 
 def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
     """The submissions. With --results all files of a folder are one student's, however they are named."""
-    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback]
+    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback, args.similar]
     if args.scores:
         own += [args.scores.with_name(args.scores.name + ending) for ending in store.SIDECARS]
     if args.out:

@@ -143,7 +143,9 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
     every_note = dict.fromkeys([*reading.notes, *notes])
     ending = next((ending for ending in ENDINGS if ending in endings), "graded")
     state = state_of((verdict.state for verdict in judged), ending)
-    return Graded(notebook, state, tuple(judged), tuple(every_note), _since(start))
+    forms = {exercise.name: reading.answers[exercise.name].form for exercise in asked}
+    written = {name: form for name, form in forms.items() if form.words}
+    return Graded(notebook, state, tuple(judged), tuple(every_note), _since(start), written)
 
 
 def not_graded(problem: object) -> str:

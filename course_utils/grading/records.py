@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..exercises.verdict import Verdict
+from .forms import Form
 
 State = Literal["graded", "blank", "unreadable", "timed out", "died", "not graded"]
 STATES: tuple[State, ...] = get_args(State)
@@ -19,7 +20,7 @@ class Graded:
 
     "timed out" and "died" are said of a notebook of which an answer did so; its other exercises count. "not graded" means
     that something other than the submission failed, for the whole file or for the exercises whose verdicts say so: such a
-    notebook has no score.
+    notebook has no score. ``forms`` are the normalized forms of the answers, by exercise.
     """
 
     notebook: str
@@ -27,6 +28,7 @@ class Graded:
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    forms: dict[str, Form] = field(default_factory=dict)
 
     @property
     def points(self) -> int:

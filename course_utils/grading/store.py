@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..exercises.verdict import Finding, Verdict
+from .forms import Form
 from .records import ENDINGS, Graded, state_of
 from .submission import plain
 
@@ -28,12 +29,16 @@ create table if not exists submission (
 create table if not exists verdict (
     student text, file text, exercise text, state text, points real, out_of real, misconception text,
     findings text, version text, graded_at text, primary key (student, file, exercise));
+create table if not exists answer (
+    student text, file text, exercise text, code text, words text, lines text,
+    primary key (student, file, exercise));
 create table if not exists mark (
     student text, notebook text, question text, points real, out_of real, comment text,
     primary key (student, notebook, question));
 create table if not exists handed_in (
     student text, file text, at text, late integer, primary key (student, file));
 """
+OF_SUBMISSION = ("submission", "verdict", "answer")  # tables
 OF_FILE = "student = ? and (file = ? or file = ? || ' (' || notebook || ')')"  # of two notebooks, both rows
 
 
@@ -156,6 +161,10 @@ class Scores:
         """
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         verdicts = [(student, file, *_values(verdict), version, now) for verdict in graded.verdicts]
+        answers = [
+            (student, file, exercise, plain(form.code), plain(form.words), form.lines)
+            for exercise, form in graded.forms.items()
+        ]
         notes = json.dumps(_texts(graded.notes))
         what = graded.notebook, graded.state, graded.points, graded.out_of, notes
         submission = (student, file, digest(content), *what, level, version, graded.seconds, now)
@@ -163,9 +172,10 @@ class Scores:
             for (old,) in db.execute(
                 f"select file from submission where {OF_FILE}", (student, file, file)
             ).fetchall():
-                db.execute("delete from verdict where student = ? and file = ?", (student, old))
-                db.execute("delete from submission where student = ? and file = ?", (student, old))
+                for table in OF_SUBMISSION:
+                    db.execute(f"delete from {table} where student = ? and file = ?", (student, old))
             db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+            db.executemany("insert into answer values (?, ?, ?, ?, ?, ?)", answers)
             db.execute(
                 "insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission
             )
@@ -280,6 +290,15 @@ class Scores:
             at, late = known[0] if known else ("", False)
             yield replace(row, handed_in_at=at, late=late)
 
+    def forms(self) -> dict[tuple[str, str], dict[str, Form]]:
+        """The normalized forms of all answers, by exercise, for each student and file."""
+        with self._explained():
+            lines = self._db.execute("select * from answer order by rowid").fetchall()
+        every: dict[tuple[str, str], dict[str, Form]] = {}
+        for student, file, exercise, *parts in lines:
+            every.setdefault((student, file), {})[exercise] = Form(*parts)
+        return every
+
     def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
         """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
         with self._all_at_once() as db:
@@ -324,7 +343,7 @@ class Scores:
         with self._explained():
             self._db.execute("pragma secure_delete = on")
         with self._all_at_once() as db:
-            for table in ("submission", "verdict", "mark", "handed_in"):
+            for table in (*OF_SUBMISSION, "mark", "handed_in"):
                 removed[table] = db.execute(f"delete from {table} where student = ?", (student,)).rowcount
         with self._explained():
             self._db.execute("pragma wal_checkpoint(truncate)").fetchall()
