@@ -262,18 +262,41 @@ class Sitting:
             return _without_points(exercise, "wrong", Finding("hint", self._problems[exercise.name]))
         tried = 0
         for number in range(1 + HIDDEN_ROUNDS):
-            seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
-            cases, ours = _cases(exercise, seed), _ours(exercise, seed)
-            expected = ours(exercise.reference, cases, exercise.parameters)
-            outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
-            verdict = verdicts.judge(exercise, cases, outcomes, ours)
+            verdict, num_cases = self._round(exercise, number)
             if verdict.state == "wrong" and number:
                 return _without_inputs(verdict, exercise)
+            if verdict.points and verdict.state == "wrong":
+                return self._confirmed(verdict, exercise)
             if verdict.state != "right":
                 return verdict
-            tried += len(cases)
+            tried += num_cases
         return replace(verdict, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
                                           *(Finding("right", p.name) for p in exercise.properties)))
+
+    def _round(self, exercise: Exercise, number: int) -> tuple[Verdict, int]:
+        """The verdict on the inputs of the check, round 0, or on hidden ones, and how many there are."""
+        seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
+        cases, ours = _cases(exercise, seed), _ours(exercise, seed)
+        expected = ours(exercise.reference, cases, exercise.parameters)
+        outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
+        return verdicts.judge(exercise, cases, outcomes, ours), len(cases)
+
+    def _confirmed(self, verdict: Verdict, exercise: Exercise) -> Verdict:
+        """A wrong verdict with the points that what holds on the inputs of the check also earns on hidden ones."""
+        points = verdict.points
+        for number in range(1, 1 + HIDDEN_ROUNDS):
+            hidden, _ = self._round(exercise, number)
+            points = min(points, hidden.points)
+            if not points:
+                break
+        if points == verdict.points:
+            return verdict
+        kept = tuple(finding for finding in verdict.findings if verdicts.PART not in finding.text)
+        if points:
+            last = verdicts.for_part(exercise, points, "because the rest does not hold on other inputs, drawn for grading")
+        else:
+            last = Finding("wrong", "no part of the points: what holds on these inputs does not hold on others, drawn for grading")
+        return replace(verdict, points=points, findings=(*kept, last))
 
     def _outcomes(self, exercise: Exercise, cases: Sequence[Case], hidden: bool) -> list[Outcome]:
         """What the calls did. If one does not answer, it is the last."""
@@ -411,11 +434,15 @@ def _size(value: Any) -> int:
 
 def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
     """A verdict on hidden inputs, without anything that an answer or an error could have carried out."""
+    part = exercise.part_for_visible
+    points = part.points if part else 0
+    why = "because it is right on the inputs of the notebook's check"
     said = next((m.says for m in exercise.misconceptions if m.name == given.misconception), None)
-    return replace(given, findings=(
+    return replace(given, points=points, findings=(
         *([Finding("hint", said)] if said else []),
         Finding("wrong", "right on the inputs that the notebook's check draws, and wrong on others of the same kind, drawn for "
-                         "grading and not shown. Does your answer hold for every input, or for those alone that you saw?")))
+                         "grading and not shown. Does your answer hold for every input, or for those alone that you saw?"),
+        *([verdicts.for_part(exercise, points, why)] if part else [])))
 
 
 def hidden_seed(secret: str, name: str, number: int) -> int:

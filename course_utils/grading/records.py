@@ -31,7 +31,7 @@ class Graded:
     forms: dict[str, Form] = field(default_factory=dict)
 
     @property
-    def points(self) -> int:
+    def points(self) -> float:
         return sum(verdict.points for verdict in self.verdicts)
 
     @property
