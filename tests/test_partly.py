@@ -22,10 +22,9 @@ def verdict(function, exercise=ENVELOPE):
 
 
 def test_two_exercises_declare_it():
-    declared = {name: exercise.partly for name, exercise in exercises.all_exercises().items() if exercise.partly}
-    assert {name: [part.points for part in parts] for name, parts in declared.items()} == {
-        "envelope": [2], "wl_colours": [1]
-    }
+    every = exercises.all_exercises().items()
+    points = {name: [part.points for part in exercise.partly] for name, exercise in every if exercise.partly}
+    assert points == {"envelope": [2], "wl_colours": [1]}
 
 
 def test_a_property_that_holds_gives_its_points_and_the_card_says_for_what():
@@ -40,7 +39,10 @@ def test_a_property_that_holds_gives_its_points_and_the_card_says_for_what():
 
 
 @pytest.mark.parametrize("wrong", [
-    lambda d, r: (1 - d / r).clamp(min=0), lambda d, r: 0 * d, lambda d, r: (d < r).to(d.dtype), lambda d, r: None,
+    lambda d, r: (1 - d / r).clamp(min=0),
+    lambda d, r: 0 * d,
+    lambda d, r: (d < r).to(d.dtype),
+    lambda d, r: None,
 ], ids=["a kink", "nothing", "a step", "None"])
 def test_an_answer_of_which_less_holds_has_none(wrong):
     wrong.__name__ = "envelope"
@@ -56,7 +58,8 @@ def test_a_right_answer_has_all_points_and_no_line_about_a_part():
 
 def declared(partly):
     holds = Property("it holds", lambda case, value: None)
-    return Exercise(graph_networks.readout, "03_graph_networks", 2, lambda generator: [], properties=(holds,), partly=partly)
+    reference, notebook = graph_networks.readout, "03_graph_networks"
+    return Exercise(reference, notebook, 2, lambda generator: [], properties=(holds,), partly=partly)
 
 
 @pytest.mark.parametrize("part, words", [
@@ -75,7 +78,7 @@ def test_of_several_parts_the_best_counts():
     assert exercise.part_for([]) is None and exercise.part_for_visible.points == 1.5
 
 
-# In the grader -------------------------------------------------------------------------------------------------------
+# In the grader --------------------------------------------------------------------------------------------
 
 COSINE = """def envelope(d, r):
     return (1 + torch.cos(torch.pi * d / r)) / 2 * (d < r)
@@ -100,8 +103,8 @@ OF_A_BASE = """def wl_colours(edge_index, num_nodes, rounds, start):
 @pytest.mark.skipif(sys.platform == "win32", reason="starts a server")
 @pytest.mark.parametrize("name, text, points, words", [
     ("envelope", COSINE, 2, "2 of 3 points so far, because this holds"),
-    ("envelope", KNOWS_THE_CHECK, 0, "✗ no part of the points: what holds on these inputs does not hold on others"),
-    ("wl_colours", OF_A_BASE, 1, "1 of 3 points so far, because it is right on the inputs of the notebook's check"),
+    ("envelope", KNOWS_THE_CHECK, 0, "✗ no part of the points: what holds on these inputs does not"),
+    ("wl_colours", OF_A_BASE, 1, "1 of 3 points so far, because it is right on the inputs of the"),
 ], ids=["a property", "only where it is seen", "visible inputs"])
 def test_the_grader_gives_the_part_and_its_card_says_for_what(name, text, points, words):
     notebook = exercises.find(name).notebook

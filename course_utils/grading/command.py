@@ -81,7 +81,8 @@ def check_exercises(args: argparse.Namespace, notebook: str) -> None:
         if name not in known:
             raise ValueError(f"{names.nobody(name, known)} --exercise takes the name of a function or class.")
         if notebook and known[name].notebook != notebook:
-            raise ValueError(f"{name} is an exercise of {known[name].notebook}; the assignment is {notebook}.")
+            own = known[name].notebook
+            raise ValueError(f"{name} is an exercise of {own}; the assignment is {notebook}.")
     if not args.scores:
         raise ValueError("--exercise tries again what is in a database: name it with --scores.")
     if args.again:
@@ -127,7 +128,8 @@ def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Name
         root = None
     page, number = side_by_side.page(every, scores.forms(), root)
     files.write(args.similar, page.encode())
-    return f"written: {args.similar}, {_number(number, 'pair')} of students whose answers are alike; it proves nothing"
+    pairs = f"{_number(number, 'pair')} of students whose answers are alike"
+    return f"written: {args.similar}, {pairs}; it proves nothing"
 
 
 def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:

@@ -1,9 +1,10 @@
-"""The normalized form of an answer: what is left of its syntax tree when everything is taken away that a copy
-can change without a thought.
+"""The normalized form of an answer: what is left of its syntax tree when everything is taken away that a
+copy can change without a thought.
 
-Names of variables, arguments and helpers, docstrings, comments, annotations, decorators, the order of keyword
-arguments and the layout do not count. What is imported, built in or an attribute keeps its name, and a number its
-value. A child works the form out when it reads a notebook, so the judge never parses what a student wrote.
+Names of variables, arguments and helpers, docstrings, comments, annotations, decorators, the order of
+keyword arguments and the layout do not count. What is imported, built in or an attribute keeps its name,
+and a number its value. A child works the form out when it reads a notebook, so the judge never parses what
+a student wrote.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ LEFT_OUT = (ast.Pass, ast.Global, ast.Nonlocal)
 
 @dataclass(frozen=True)
 class Form:
-    """``code`` is the answer as it was written. ``words`` has a word for each node of its tree, in the order of
-    reading, and ``lines`` the line of the code that the node is on, from 1; both are joined by spaces."""
+    """``code`` is the answer as it was written. ``words`` has a word for each node of its tree, in the
+    order of reading, and ``lines`` the line of the code that the node is on, from 1; both are joined by
+    spaces."""
 
     code: str = ""
     words: str = ""
@@ -34,12 +36,13 @@ class Form:
 
     @classmethod
     def of_plain(cls, data: Mapping[str, Any]) -> Form:
-        """The inverse of `dataclasses.asdict`. TypeError if a part is not a text; ValueError if it is too long,
-        or if a word has no line."""
+        """The inverse of `dataclasses.asdict`. TypeError if a part is not a text; ValueError if it is too
+        long, or if a word has no line."""
         form = cls(**data)
         if not all(isinstance(part, str) for part in (form.code, form.words, form.lines)):
             raise TypeError("the form of an answer has parts that are no text.")
-        if len(form.code) > MOST_CODE or form.words.count(" ") != form.lines.count(" ") or len(form.places) > MOST_WORDS:
+        too_long = len(form.code) > MOST_CODE or len(form.places) > MOST_WORDS
+        if too_long or form.words.count(" ") != form.lines.count(" "):
             raise ValueError("the form of an answer is longer than forms are, or a word has no line.")
         return form
 
@@ -50,7 +53,8 @@ class Form:
 
 
 def form(tree: ast.AST, text: str, names: Mapping[str, str]) -> Form:
-    """The form of a statement of ``text``; ``names`` are those that imports bind, with what they stand for."""
+    """The form of a statement of ``text``; ``names`` are those that imports bind, with what they stand for.
+    """
     lines = text.splitlines(keepends=True)
     first = min([tree.lineno, *(part.lineno for part in getattr(tree, "decorator_list", ()))])
     code = "".join(lines[first - 1 : tree.end_lineno])
@@ -64,7 +68,8 @@ def form(tree: ast.AST, text: str, names: Mapping[str, str]) -> Form:
 
 
 def imported(trees: Iterable[ast.AST], package: str = "") -> dict[str, str]:
-    """What import statements bind: ``import numpy as np`` gives np: numpy. Relative ones are inside ``package``."""
+    """What import statements bind: ``import numpy as np`` gives np: numpy. Relative ones are inside
+    ``package``."""
     names: dict[str, str] = {}
     for tree in trees:
         if isinstance(tree, ast.Import):
@@ -82,8 +87,10 @@ def imported(trees: Iterable[ast.AST], package: str = "") -> dict[str, str]:
 
 def _words(tree: ast.AST, names: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     """A word for each node and its line, without recursion: a stranger's tree may be deep."""
-    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    every = list(ast.walk(tree))
+    used = [node for node in every if isinstance(node, ast.Name)]
+    bound = {node.id for node in used if isinstance(node.ctx, ast.Store)}
+    bound |= {node.arg for node in every if isinstance(node, ast.arg)}
     stack = [(tree, tree.lineno)]
     while stack:
         node, line = stack.pop()
@@ -139,7 +146,8 @@ def _children(node: ast.AST) -> list[ast.AST]:
 
 
 def _statements(nodes: Iterable[ast.AST]) -> list[ast.AST]:
-    """The nodes without texts that stand alone, such as docstrings, and without statements that do nothing."""
+    """The nodes without texts that stand alone, such as docstrings, and without statements that do nothing.
+    """
     return [node for node in nodes if not isinstance(node, LEFT_OUT) and not _is_comment(node)]
 
 

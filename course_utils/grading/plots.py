@@ -17,7 +17,8 @@ from .items import Item
 
 @dataclass(frozen=True)
 class Arrival:
-    """When a student's file that counts was handed in, its points before anything is taken off, and whether it came late."""
+    """When a student's file that counts was handed in, its points before anything is taken off, and whether
+    it came late."""
 
     at: datetime
     points: float
@@ -29,7 +30,8 @@ def points(earned: Sequence[float], out_of: float) -> Picture:
     counted = Counter(int(number) for number in earned)
     every = range(min(counted), max(int(out_of), *counted) + 1)
     most_first = sorted(counted, reverse=True)
-    alt = f"Students by points, out of {out_of:g}: " + ", ".join(f"{counted[n]} with {n}" for n in most_first) + "."
+    in_words = ", ".join(f"{counted[number]} with {number}" for number in most_first)
+    alt = f"Students by points, out of {out_of:g}: {in_words}."
 
     def draw(ax):
         drawn = ax.bar(every, [counted[number] for number in every], color=COLOURS[0], alpha=0.7)
@@ -54,8 +56,7 @@ def agreement(items: Sequence[Item]) -> Picture | None:
         for y, item in enumerate(known):
             ax.plot([0, item.discrimination], [y, y], color=COLOURS[0])
             ax.plot(item.discrimination, y, "o", color=COLOURS[0])
-            text = f"{item.discrimination:.2f}"
-            ax.annotate(text, (item.discrimination, y), (9, 0), textcoords="offset points", va="center", weight="bold")
+            ax.text(item.discrimination + 0.03, y, f"{item.discrimination:.2f}", va="center", weight="bold")
         ax.set_yticks(range(len(known)), [item.name for item in known])
         ax.set(xlim=(min(-0.2, lowest - 0.05), 1.15), ylim=(len(known) - 0.4, -0.6))
         ax.set_xlabel("agreement with the points of the other exercises")
@@ -64,8 +65,11 @@ def agreement(items: Sequence[Item]) -> Picture | None:
     return picture(draw, alt, 6.8, 1.1 + 0.4 * len(known))
 
 
-def arrivals(every: Sequence[Arrival], out_of: float, due: datetime | None = None, verb: str = "handed in") -> Picture | None:
-    """Points against time, with the due date, and how many files there were by when. None for fewer than two moments."""
+def arrivals(
+    every: Sequence[Arrival], out_of: float, due: datetime | None = None, verb: str = "handed in"
+) -> Picture | None:
+    """Points against time, with the due date, and how many files there were by when. None for fewer than
+    two moments."""
     in_order = sorted(every, key=lambda arrival: arrival.at)
     times = [arrival.at for arrival in in_order]
     if len(set(times)) < 2:
@@ -73,14 +77,16 @@ def arrivals(every: Sequence[Arrival], out_of: float, due: datetime | None = Non
     half = _moment(times[(len(times) - 1) // 2])
     due_date = f" Due {_moment(due)}." if due else ""
     of_points = f"Points against the time when files were {verb}: {_in_words(in_order)}.{due_date}"
-    of_files = f"{len(times)} files, {verb} from {_moment(times[0])} to {_moment(times[-1])}, half of them by {half}."
+    stretch = f"from {_moment(times[0])} to {_moment(times[-1])}"
+    of_files = f"{len(times)} files, {verb} {stretch}, half of them by {half}."
 
     def draw_points(ax):
         _time_axis(ax, times, due, verb)
         for is_late, marker, color in ((False, "o", COLOURS[0]), (True, "^", COLOURS[1])):
             some = [arrival for arrival in in_order if arrival.is_late == is_late]
             label = "late" if is_late else "in time"
-            ax.plot([a.at for a in some], [a.points for a in some], marker, color=color, alpha=0.6, label=label)
+            x, y = [arrival.at for arrival in some], [arrival.points for arrival in some]
+            ax.plot(x, y, marker, color=color, alpha=0.6, label=label)
         if any(arrival.is_late for arrival in in_order):
             ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handletextpad=0.2)
         ax.set(ylabel=f"points, out of {out_of:g}", ylim=(-0.05 * out_of, 1.1 * out_of))
@@ -101,8 +107,7 @@ def _time_axis(ax: Axes, times: Sequence[datetime], due: datetime | None, verb: 
     ax.set_xlabel(verb, loc="left")
     if due:
         ax.axvline(due, color=GREY, ls="--")
-        at_top = ("data", "axes fraction")
-        ax.annotate("due", (due, 1.0), (0, 2), at_top, "offset points", ha="center", va="bottom", annotation_clip=False)
+        ax.text(due, 1.0, "due", transform=ax.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def _moment(at: datetime) -> str:
@@ -118,5 +123,6 @@ def _in_words(arrivals: Sequence[Arrival]) -> str:
         points = [arrival.points for arrival in arrivals]
         first, second = points[: len(points) // 2], points[len(points) // 2 :]
         names = "in the earlier half", "in the later half"
-    parts = [f"{len(some)} {name} with {statistics.fmean(some):.1f}" for name, some in zip(names, (first, second))]
+    halves = zip(names, (first, second))
+    parts = [f"{len(some)} {name} with {statistics.fmean(some):.1f}" for name, some in halves]
     return " on average, ".join(parts) + " on average"

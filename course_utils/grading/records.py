@@ -18,9 +18,10 @@ ENDINGS: tuple[State, ...] = ("timed out", "died")  # of the child of an answer
 class Graded:
     """One notebook's verdicts, and notes for its student.
 
-    "timed out" and "died" are said of a notebook of which an answer did so; its other exercises count. "not graded" means
-    that something other than the submission failed, for the whole file or for the exercises whose verdicts say so: such a
-    notebook has no score. ``forms`` are the normalized forms of the answers, by exercise.
+    "timed out" and "died" are said of a notebook of which an answer did so; its other exercises count. "not
+    graded" means that something other than the submission failed, for the whole file or for the exercises
+    whose verdicts say so: such a notebook has no score. ``forms`` are the normalized forms of the answers,
+    by exercise.
     """
 
     notebook: str

@@ -24,14 +24,16 @@ pre span, pre mark { display: block; padding: 0 .8em; border-left: 5px solid tra
 pre mark { background: #e0a03040; color: inherit; border-left-color: #c9821a }
 .warning { border: 2px solid #c9821a; border-radius: 4px; padding: .8em 1em }
 </style>"""
-WARNING = """<p class=warning><strong>This page proves nothing.</strong> It lists answers that are alike, for a person to
-judge. Two students can write the same lines because there are few ways to write them, because they learned together, or
-because both read the same page. Talk to them before you decide anything.</p>"""
+WARNING = """<p class=warning><strong>This page proves nothing.</strong> It lists answers that are alike, for a
+person to judge. Two students can write the same lines because there are few ways to write them, because they
+learned together, or because both read the same page. Talk to them before you decide anything.</p>"""
 
 
-def page(scores: Sequence[Score], answers: dict[tuple[str, str], dict[str, Form]], root: Path | None) -> tuple[str, int]:
-    """The page on the submissions that count, and how many pairs of students there are. ``answers`` are by student
-    and file."""
+def page(
+    scores: Sequence[Score], answers: dict[tuple[str, str], dict[str, Form]], root: Path | None
+) -> tuple[str, int]:
+    """The page on the submissions that count, and how many pairs of students there are. ``answers`` are by
+    student and file."""
     by_student: dict[str, dict[str, Form]] = {}
     without = set()
     for score in scores:
@@ -45,7 +47,8 @@ def page(scores: Sequence[Score], answers: dict[tuple[str, str], dict[str, Form]
     every = similar.of_class(by_student, root, _groups(scores, by_student))
     together = _by_students(every)
     parts = [STYLE, WARNING, _how(len(by_student), root is not None), *_missing(without)]
-    parts.append(f"<p>{len(together)} pairs of students{_of_all(len(together))}, the most striking first.</p>")
+    number = f"{len(together)} pair{'' if len(together) == 1 else 's'} of students{_of_all(len(together))}"
+    parts.append(f"<p>{number}, the most striking first.</p>")
     for pairs in together[:MOST]:
         parts += _pair(pairs)
     return PAGE.format(title="Answers that are alike", body="\n".join(parts)), len(together)
@@ -69,16 +72,19 @@ def _how(students: int, with_masters: bool) -> str:
     """How it is measured, for those who judge."""
     limit = similar.most_common(students)
     masters = "the masters" if with_masters else "not the masters, which were not at hand"
+    share = f"{100 * similar.ALIKE:.0f} %"
     return (
-        "<details><summary>How this is measured</summary><p>Each answer's syntax tree is compared without the "
-        "names of variables, arguments and helpers, docstrings, comments, annotations, the order of keyword arguments and "
-        f"layout. Every run of {similar.RUN} nodes is hashed, and of {similar.WINDOW} hashes in a row the least is kept as a "
-        "fingerprint (winnowing: Schleimer, Wilkerson and Aiken, 2003, as in MOSS). Two answers are listed if they share "
-        f"at least {100 * similar.ALIKE:.0f} % of their fingerprints, {similar.FEWEST} rare ones among them. Left out is "
-        "whatever is in the stub, in the library, in the declared right answers and in "
-        f"{masters}; and what more than {limit} of the {students} students have is not rare. A pair is "
-        "the more striking, the more of these it shares and the fewer others have them. Only the function or class itself is "
-        "compared, not helpers around it. Members of a group are not compared with each other.</p></details>"
+        "<details><summary>How this is measured</summary><p>Each answer's syntax tree is compared "
+        "without the names of variables, arguments and helpers, docstrings, comments, annotations, "
+        f"the order of keyword arguments and layout. Every run of {similar.RUN} nodes is hashed, and "
+        f"of {similar.WINDOW} hashes in a row the least is kept as a fingerprint (winnowing: "
+        "Schleimer, Wilkerson and Aiken, 2003, as in MOSS). Two answers are listed if they share at "
+        f"least {share} of their fingerprints, {similar.FEWEST} rare ones among them. Left out is "
+        f"whatever is in the stub, in the library, in the declared right answers and in {masters}; and "
+        f"what more than {limit} of the {students} students have is not rare. A pair is the more "
+        "striking, the more of these it shares and the fewer others have them. Only the function or "
+        "class itself is compared, not helpers around it. Members of a group are not compared with "
+        "each other.</p></details>"
     )
 
 

@@ -1,11 +1,12 @@
 """Pairs of students whose answers to an exercise are alike, for a person to judge.
 
 Two normalized forms (see `forms`) are compared by fingerprints, as MOSS does it: the hashes of all runs of
-``RUN`` nodes, of which winnowing keeps the least in each window of ``WINDOW`` (Schleimer, Wilkerson and Aiken,
-Winnowing: local algorithms for document fingerprinting, SIGMOD 2003, section 3). Whatever RUN + WINDOW - 1 nodes
-have in common in a row is then seen in both.
+``RUN`` nodes, of which winnowing keeps the least in each window of ``WINDOW`` (Schleimer, Wilkerson and
+Aiken, Winnowing: local algorithms for document fingerprinting, SIGMOD 2003, section 3). Whatever RUN +
+WINDOW - 1 nodes have in common in a row is then seen in both.
 
-Fingerprints find the pairs, and only rare ones do: so a class of 700 is never compared with itself pair by pair.
+Fingerprints find the pairs, and only rare ones do: so a class of 700 is never compared with itself pair by
+pair.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ Positions = dict[int, list[int]]  # the hash of a run of nodes -> where it begin
 class Pair:
     """Two students' answers to one exercise.
 
-    ``share``: the part of the fingerprints of both that they have in common, known ones left out; 1 if the two
-    trees are the same. ``bits`` says how striking it is: for each rare fingerprint that both have, log2 of how
-    few of the class have it. ``marked`` are the lines that they share, in the first one's code and in the second's.
+    ``share``: the part of the fingerprints of both that they have in common, known ones left out; 1 if the
+    two trees are the same. ``bits`` says how striking it is: for each rare fingerprint that both have, log2
+    of how few of the class have it. ``marked`` are the lines that they share, in the first one's code and
+    in the second's.
     """
 
     exercise: str
@@ -86,7 +88,8 @@ def most_common(students: int) -> int:
 def pairs(exercise: str, answers: Mapping[str, Form], known: Iterable[Form] = ()) -> list[Pair]:
     """The students, two by two, whose answers are alike, the most striking first.
 
-    ``answers`` are by student. What is in ``known``, forms that anybody may have from the course, is left out.
+    ``answers`` are by student. What is in ``known``, forms that anybody may have from the course, is left
+    out.
     """
     known = list(known)
     known_words = {form.words for form in known}
@@ -97,17 +100,8 @@ def pairs(exercise: str, answers: Mapping[str, Form], known: Iterable[Form] = ()
     limit = most_common(len(answers))
     with_print = Counter(key for prints in own.values() for key in prints)
     with_form = Counter(answers[student].words for student in own)
-    holders: dict[int, list[str]] = {}
-    for student in sorted(own):
-        for key in own[student]:
-            if 1 < with_print[key] <= limit:
-                holders.setdefault(key, []).append(student)
-    rare: dict[tuple[str, str], list[int]] = {}
-    for key, students in holders.items():
-        for pair in combinations(students, 2):
-            rare.setdefault(pair, []).append(key)
     found = []
-    for (first, second), keys in rare.items():
+    for (first, second), keys in _rare(own, with_print, limit).items():
         words = answers[first].words
         is_same = words == answers[second].words
         share = 1.0 if is_same else len(own[first] & own[second]) / len(own[first] | own[second])
@@ -118,6 +112,22 @@ def pairs(exercise: str, answers: Mapping[str, Form], known: Iterable[Form] = ()
         both = answers[first], answers[second]
         found.append(Pair(exercise, (first, second), both, share, bits, marked))
     return sorted(found, key=lambda pair: -pair.bits * pair.share)
+
+
+def _rare(
+    own: Mapping[str, set[int]], with_print: Mapping[int, int], limit: int
+) -> dict[tuple[str, str], list[int]]:
+    """The fingerprints that at most ``limit`` students have, by each two of those who have them."""
+    holders: dict[int, list[str]] = {}
+    for student in sorted(own):
+        for key in own[student]:
+            if 1 < with_print[key] <= limit:
+                holders.setdefault(key, []).append(student)
+    rare: dict[tuple[str, str], list[int]] = {}
+    for key, students in holders.items():
+        for pair in combinations(students, 2):
+            rare.setdefault(pair, []).append(key)
+    return rare
 
 
 def _marked(
@@ -138,7 +148,8 @@ def _lines(form: Form, hashes: Positions, shared: set[int]) -> frozenset[int]:
 
 
 def known(exercise: Exercise, root: Path | None) -> list[Form]:
-    """The forms of the library's answer, of the declared right ones, and with the course's folder of the master's."""
+    """The forms of the library's answer, of the declared right ones, and with the course's folder of the
+    master's."""
     every = [_of_function(function) for function in (exercise.reference, *exercise.also_right)]
     if root:
         every.append(_of_master(root, exercise.notebook).get(exercise.name, Form()))
