@@ -86,6 +86,7 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     add("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
     add("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
+    add("--similar", type=Path, metavar="HTML", help="a page of answers that are alike, for a person to judge")
     add("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
 
     add = grade.add_argument_group("what counts").add_argument
@@ -111,6 +112,8 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("--jobs", type=positive, metavar="N", help="submissions at once; else one for each core")
     add("--seconds", type=positive, default=60, metavar="S", help="the most that a submission may take")
     add("--again", action="store_true", help="run also what has not changed")
+    add("--exercise", action="append", default=[], metavar="NAME",
+        help="of files that have not changed, try only this exercise again; all else stays")
     add("--scheduler", default="", metavar="ADDRESS", help="a Dask cluster, such as tcp://10.0.0.1:8786")
 
 

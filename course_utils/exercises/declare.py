@@ -151,6 +151,17 @@ class Property:
     derive: Callable[[Case], Case] | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """Points for an answer that is not right, but whose properties ``holds``, by their names, hold on every input.
+
+    Without names: for one that is right on the inputs of the check, and wrong only on others that a grader draws.
+    """
+
+    points: float
+    holds: tuple[str, ...] = ()
+
+
 def _kind(value: Tensor) -> str:
     return ("boolean" if value.dtype == torch.bool else "complex" if value.is_complex() else
             "floating point" if value.is_floating_point() else "integer")
@@ -338,6 +349,9 @@ class Exercise:
     The reference may be a class of ``nn.Module`` whose ``__init__`` is given, and whose ``forward`` is asked for. Then
     ``parameters`` are those of ``forward``, and in front of them a case has two arguments more: the options of ``__init__``,
     and the numbers that go into the instance, by the names of its parameters (`drawn_parameters`).
+
+    ``partly`` says what a wrong answer can still earn; of several parts the best counts. Without it, all or nothing.
+    ValueError if a part gives all points, or names a property that the exercise does not have.
     """
 
     reference: Callable
@@ -351,6 +365,7 @@ class Exercise:
     misconceptions: list[Misconception] = field(default_factory=list)
     also_right: list[Callable] = field(default_factory=list)
     further_draws: list[Callable] = field(default_factory=list)
+    partly: tuple[Part, ...] = ()
 
     @property
     def name(self) -> str:
@@ -379,6 +394,28 @@ class Exercise:
             self.parameters = tuple(p.name for p in parameters if p.default is p.empty and p.name != "self")
         if self.asks_for == "class":
             self.parameters = "options", "parameters", *self.parameters
+        self._check_parts()
+
+    def _check_parts(self):
+        known = [p.name for p in self.properties]
+        for part in self.partly:
+            unknown = [name for name in part.holds if name not in known]
+            if unknown:
+                raise ValueError(f"{self.name} has no property {unknown[0]!r}; expected some of {known}.")
+            if not 0 < part.points < self.points:
+                raise ValueError(f"a part of {self.name} gives {part.points:g} points; expected more than 0 and less than "
+                                 f"{self.points}, which a right answer gives.")
+
+    def part_for(self, holding: Iterable[str]) -> Part | None:
+        """The best part whose properties are all among those that hold."""
+        holding = set(holding)
+        parts = [part for part in self.partly if part.holds and holding.issuperset(part.holds)]
+        return max(parts, key=lambda part: part.points, default=None)
+
+    @property
+    def part_for_visible(self) -> Part | None:
+        """The part for what is right on the inputs of the check, and wrong on hidden ones."""
+        return next((part for part in self.partly if not part.holds), None)
 
     def misconception(self, name: str, says: str, fits: Callable[..., bool] | None = None) -> Callable[[Callable], Callable]:
         """Decorator: the function below is wrong in the way that ``name`` names, and a student is told ``says``."""

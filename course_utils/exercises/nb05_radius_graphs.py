@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from .. import neighbors
-from .declare import Case, Exercise, PropertiesOnly, Property, SameEdges, SamePartitions, wrong_form
+from .declare import Case, Exercise, Part, PropertiesOnly, Property, SameEdges, SamePartitions, wrong_form
 from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
 
 NOTEBOOK = "05_radius_graphs"
@@ -672,7 +672,9 @@ envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(
     Property("its slope has no jump at r", _at_the_end(1, "its slope just below r is not 0, as it is beyond.")),
     Property("nor has its second derivative",
              _at_the_end(2, "its second derivative just below r is not 0, as it is beyond.")),
-), parameters=("d", "r"))
+), parameters=("d", "r"), partly=(Part(2, (
+    "returns the shape of d", "1 at distance 0", "0 from r on", "above 0 before r", "never rises", "no jump at r",
+    "its slope has no jump at r")),))  # the cosine that is common in the literature
 envelope.further(_far_and_near)
 
 

@@ -26,7 +26,7 @@ class Verdict:
 
     exercise: str
     state: str
-    points: int
+    points: float
     out_of: int
     findings: tuple[Finding, ...] = ()
     misconception: str | None = None
@@ -186,7 +186,19 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
             findings.append(Finding("right", p.name))
         elif broken[1] != UNTESTED or not any(f.kind == "wrong" for f in findings):
             findings.append(Finding("wrong", f"{p.name}: on {cases[broken[0]].label}, {broken[1]}"))
-    return Verdict(exercise.name, "wrong", 0, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
+    part = exercise.part_for(p.name for p, row in zip(exercise.properties, table) if not any(row))
+    if part:
+        findings.append(for_part(exercise, part.points, "because this holds: " + ", ".join(part.holds)))
+    points = part.points if part else 0
+    return Verdict(exercise.name, "wrong", points, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
+
+
+PART = "points so far, "
+
+
+def for_part(exercise: Exercise, points: float, why: str) -> Finding:
+    """The line of a card that says how many points there are for what."""
+    return Finding("right", f"{points:g} of {exercise.points} {PART}{why}")
 
 
 def _some(labels: list[str], most: int = 3) -> str:

@@ -24,6 +24,7 @@ from . import (
     roster,
     run,
     scoring,
+    side_by_side,
     store,
     tables,
 )
@@ -40,6 +41,7 @@ def grade(args: argparse.Namespace) -> int:
     """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are
     wrong."""
     notebook = notebook_named(args.notebook)
+    check_exercises(args, notebook)
     if args.gradescope_zip:
         print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
         return 0
@@ -70,6 +72,23 @@ def notebook_named(text: str) -> str:
     return name
 
 
+def check_exercises(args: argparse.Namespace, notebook: str) -> None:
+    """ValueError, with the next step, if what --exercise names cannot be tried again."""
+    if not args.exercise:
+        return
+    known = exercises.all_exercises()
+    for name in args.exercise:
+        if name not in known:
+            raise ValueError(f"{names.nobody(name, known)} --exercise takes the name of a function or class.")
+        if notebook and known[name].notebook != notebook:
+            own = known[name].notebook
+            raise ValueError(f"{name} is an exercise of {own}; the assignment is {notebook}.")
+    if not args.scores:
+        raise ValueError("--exercise tries again what is in a database: name it with --scores.")
+    if args.again:
+        raise ValueError("--again grades everything once more, --exercise only some: leave one of them out.")
+
+
 def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     """All of it, on an open database."""
     if args.forget:
@@ -88,6 +107,8 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
             f"written: {args.feedback}, {_number(report.feedback_zip(scores, args.feedback, plan), 'page')}"
         )
     rows, every = plan.read(scores)
+    if args.similar:
+        print(similar_page(scores, every, args))
     _tell_of_names(args, plan, by_hand, rows, every)
     if args.due and not any(row.handed_in_at or row.late for row in rows):
         _tell(
@@ -97,6 +118,18 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     if args.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
+
+
+def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Namespace) -> str:
+    """Write the page of answers that are alike; a sentence about it."""
+    try:
+        root = args.root or build.find_root()
+    except build.BuildError:  # an installed package, without the masters
+        root = None
+    page, number = side_by_side.page(every, scores.forms(), root)
+    files.write(args.similar, page.encode())
+    pairs = f"{_number(number, 'pair')} of students whose answers are alike"
+    return f"written: {args.similar}, {pairs}; it proves nothing"
 
 
 def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
@@ -148,7 +181,7 @@ def _tell(sentence: str) -> None:
 
 def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
     """The submissions. With --results all files of a folder are one student's, however they are named."""
-    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback]
+    own = [args.marks, args.results, args.scores, args.roster, args.extensions, args.feedback, args.similar]
     if args.scores:
         own += [args.scores.with_name(args.scores.name + ending) for ending in store.SIDECARS]
     if args.out:
@@ -205,8 +238,17 @@ class Run:
         args = self.args
         scores.came((file.student, file.name, file.at, file.late) for file in self.files)
         scores.bind(self.notebook)
-        how = {"jobs": args.jobs or 0, "scheduler": args.scheduler, "again": args.again, "seconds": args.seconds}
-        self.counted, self.level = run.run(self.files, scores, args.level, notebook=self.notebook, **how)
+        self.counted, self.level = run.run(
+            self.files,
+            scores,
+            args.level,
+            jobs=args.jobs or 0,
+            scheduler=args.scheduler,
+            again=args.again,
+            only=args.exercise,
+            seconds=args.seconds,
+            notebook=self.notebook,
+        )
 
     def told(self, rows: list[Row], every: list[scoring.Score]) -> int:
         """Print what came out, write Gradescope's results, and return the exit code: 1 where something was

@@ -32,7 +32,7 @@ from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
 from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
-from .records import Graded, State
+from .records import ENDINGS, Graded, State, state_of
 from .submission import Answer, Line, Reading, Unreadable
 
 HIDDEN_ROUNDS = 2
@@ -51,16 +51,21 @@ class Uncertain(Exception):
 @dataclass(frozen=True)
 class Terms:
     """What a submission is graded under: the secret that hidden inputs follow from, the processor time for a submission, the
-    notebook that is asked for ("": any), and whether nothing else runs."""
+    notebook that is asked for ("": any), the names of the only exercises to try (none: all), and whether nothing else runs."""
 
     secret: str
     seconds: float = SECONDS
     notebook: str = ""
+    only: tuple[str, ...] = ()
     in_peace: bool = True
 
     @property
     def patience(self) -> int:
         return PEACE if self.in_peace else PATIENCE
+
+    def wanted(self, asked: Sequence[Exercise]) -> list[Exercise]:
+        """Those of a notebook's exercises that are tried."""
+        return [exercise for exercise in asked if not self.only or exercise.name in self.only]
 
 
 def start(level: str, number: int, seconds: float = SECONDS) -> list[Forked | Spawned]:
@@ -86,8 +91,13 @@ def grade(content: bytes, servers: Forked | Spawned, terms: Terms) -> list[Grade
         return [Graded("", "not graded", notes=(str(problem),), seconds=_since(start))]
     results = []
     for notebook in reading.notebooks:
+        if not terms.wanted(exercises.of_notebook(notebook)):
+            continue
         results.append(_graded(notebook, reading, right, notes, servers, terms, start))
         start = time.monotonic()
+    if not results:
+        note = f"{', '.join(terms.only)}: not in what was read of it, {', '.join(reading.notebooks)}. Run without --exercise."
+        return [Graded("", "not graded", notes=(note,), seconds=_since(start))]
     return results
 
 
@@ -100,7 +110,8 @@ def _right_together(child: Child, reading: Reading, terms: Terms) -> tuple[dict[
     def abandon(ending: Late | Died, hidden: bool) -> None:
         raise Abandoned
 
-    answered = [exercises.find(name) for name, answer in reading.answers.items() if answer.definitions]
+    with_answer = [exercises.find(name) for name, answer in reading.answers.items() if answer.definitions]
+    answered = terms.wanted(with_answer)
     lines = {i for exercise in answered for i in reading.answers[exercise.name].lines}
     impatient = replace(terms, in_peace=False)
     sitting = Sitting(child, reading, impatient, TOGETHER_SECONDS, TOGETHER_SECONDS, abandon)
@@ -120,8 +131,8 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
             start: float) -> Graded:
     """One notebook of a file, with the exercises that are right already."""
     asked = exercises.of_notebook(notebook)
-    judged, notes, endings = [], list(notes), set()
-    for exercise in asked:
+    judged, notes, endings = [], list(notes), set[State]()
+    for exercise in terms.wanted(asked):
         if exercise.name in right:
             judged.append(right[exercise.name])
             continue
@@ -130,17 +141,11 @@ def _graded(notebook: str, reading: Reading, right: dict[str, Verdict], notes: l
         notes += trial.notes
         endings |= trial.endings
     every_note = dict.fromkeys([*reading.notes, *notes])
-    return Graded(notebook, _state(judged, endings), tuple(judged), tuple(every_note), _since(start))
-
-
-def _state(judged: Sequence[Verdict], endings: set[str]) -> State:
-    states = {verdict.state for verdict in judged}
-    if "not graded" in states:
-        return "not graded"
-    for ending in ("timed out", "died"):
-        if ending in endings:
-            return ending
-    return "blank" if states == {"not started"} else "graded"
+    ending = next((ending for ending in ENDINGS if ending in endings), "graded")
+    state = state_of((verdict.state for verdict in judged), ending)
+    forms = {exercise.name: reading.answers[exercise.name].form for exercise in asked}
+    written = {name: form for name, form in forms.items() if form.words}
+    return Graded(notebook, state, tuple(judged), tuple(every_note), _since(start), written)
 
 
 def not_graded(problem: object) -> str:
@@ -257,18 +262,41 @@ class Sitting:
             return _without_points(exercise, "wrong", Finding("hint", self._problems[exercise.name]))
         tried = 0
         for number in range(1 + HIDDEN_ROUNDS):
-            seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
-            cases, ours = _cases(exercise, seed), _ours(exercise, seed)
-            expected = ours.outcomes(exercise.reference)
-            outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
-            verdict = verdicts.judge(exercise, cases, outcomes, ours)
+            verdict, num_cases = self._round(exercise, number)
             if verdict.state == "wrong" and number:
                 return _without_inputs(verdict, exercise)
+            if verdict.points and verdict.state == "wrong":
+                return self._confirmed(verdict, exercise)
             if verdict.state != "right":
                 return verdict
-            tried += len(cases)
+            tried += num_cases
         return replace(verdict, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
                                           *(Finding("right", p.name) for p in exercise.properties)))
+
+    def _round(self, exercise: Exercise, number: int) -> tuple[Verdict, int]:
+        """The verdict on the inputs of the check, round 0, or on hidden ones, and how many there are."""
+        seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
+        cases, ours = _cases(exercise, seed), _ours(exercise, seed)
+        expected = ours.outcomes(exercise.reference)
+        outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
+        return verdicts.judge(exercise, cases, outcomes, ours), len(cases)
+
+    def _confirmed(self, verdict: Verdict, exercise: Exercise) -> Verdict:
+        """A wrong verdict with the points that what holds on the inputs of the check also earns on hidden ones."""
+        points = verdict.points
+        for number in range(1, 1 + HIDDEN_ROUNDS):
+            hidden, _ = self._round(exercise, number)
+            points = min(points, hidden.points)
+            if not points:
+                break
+        if points == verdict.points:
+            return verdict
+        kept = tuple(finding for finding in verdict.findings if verdicts.PART not in finding.text)
+        if points:
+            last = verdicts.for_part(exercise, points, "because the rest does not hold on other inputs, drawn for grading")
+        else:
+            last = Finding("wrong", "no part of the points: what holds on these inputs does not hold on others, drawn for grading")
+        return replace(verdict, points=points, findings=(*kept, last))
 
     def _outcomes(self, exercise: Exercise, cases: Sequence[Case], hidden: bool) -> list[Outcome]:
         """What the calls did. If one does not answer, it is the last."""
@@ -302,7 +330,7 @@ class Trial:
         self.exercise, self._reading, self._servers, self._terms = exercise, reading, servers, terms
         self._left = self._share = seconds
         self.notes: list[str] = []
-        self.endings: set[str] = set()
+        self.endings: set[State] = set()
 
     def verdict(self) -> Verdict:
         """The better of two: with the names that the answer uses as they are at the end of its own cell, and as they are at the
@@ -406,11 +434,15 @@ def _size(value: Any) -> int:
 
 def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
     """A verdict on hidden inputs, without anything that an answer or an error could have carried out."""
+    part = exercise.part_for_visible
+    points = part.points if part else 0
+    why = "because it is right on the inputs of the notebook's check"
     said = next((m.says for m in exercise.misconceptions if m.name == given.misconception), None)
-    return replace(given, findings=(
+    return replace(given, points=points, findings=(
         *([Finding("hint", said)] if said else []),
         Finding("wrong", "right on the inputs that the notebook's check draws, and wrong on others of the same kind, drawn for "
-                         "grading and not shown. Does your answer hold for every input, or for those alone that you saw?")))
+                         "grading and not shown. Does your answer hold for every input, or for those alone that you saw?"),
+        *([verdicts.for_part(exercise, points, why)] if part else [])))
 
 
 def hidden_seed(secret: str, name: str, number: int) -> int:

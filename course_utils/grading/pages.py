@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 from urllib.parse import quote
 
 from .. import exercises
 from ..exercises.declare import Exercise
 from ..exercises.verdict import Verdict
-from . import cards, items, names
+from . import cards, items, names, plots
 from .roster import Person
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
@@ -23,6 +24,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto;
 table {{ border-collapse: collapse; margin: 1em 0; width: 100% }}
 td, th {{ padding: .3em .8em .3em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8886 }}
 td.n, th.n {{ text-align: right; width: 4em; white-space: nowrap }} td.what {{ width: 14em }}
+td.part {{ width: 5em }}
 .bar {{ background: #2e9c6f; height: .8em; display: inline-block }}
 code {{ font-size: .95em }} .small {{ font-size: .85em; opacity: .8 }}
 </style></head><body><h1>{title}</h1>
@@ -116,11 +118,8 @@ def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Pers
     for notebook in sorted({score.notebook for score in scores if score.notebook and score.row}):
         in_it = [score for score in scores if score.notebook == notebook and score.row]
         declared = exercises.of_notebook(notebook)
-        parts += [
-            f"<h2>{escape(notebook)}</h2>",
-            _histogram(in_it),
-            items.table(items.items(declared, in_it)),
-        ]
+        of_exercises = items.items(declared, in_it)
+        parts += [f"<h2>{escape(notebook)}</h2>", *_figures(in_it, of_exercises), items.table(of_exercises)]
         for exercise in declared:
             parts += _of_exercise(exercise, in_it)
     return PAGE.format(title="The class", body="\n".join(parts))
@@ -146,10 +145,15 @@ def _of_exercise(exercise: Exercise, scores: list[Score]) -> list[str]:
     ):
         sentence = cards.code(sentences.get(name, ""))
         lines.append(
-            f"<tr><td class=n>{len(students)}</td><td class=what>{escape(name)}</td>"
-            f"<td>{sentence}{_links(students)}</td></tr>"
+            f"<tr><td class=n>{len(students)}</td><td class=part>{_bar(len(students) / len(scores))}</td>"
+            f"<td class=what>{escape(name)}</td><td>{sentence}{_links(students)}</td></tr>"
         )
     return [title, f"<table>{''.join(lines)}</table>"] if lines else [title]
+
+
+def _bar(share: float) -> str:
+    """The part of a class, drawn beside its number."""
+    return f"<span class=bar style='width:{100 * share:.0f}%'></span>"
 
 
 def _links(students: list[str]) -> str:
@@ -166,22 +170,27 @@ def _otherwise(verdict: Verdict) -> str:
     return next((name for words, name in OTHERWISE.items() if words in text), "wrong in another way")
 
 
-def _histogram(scores: list[Score]) -> str:
-    """How many students have how many points, of those whose exercises were all graded; half points are
-    rounded down."""
-    points = [total(score.by_exercise.values()) for score in scores if not score.not_graded]
-    if not points:
-        return "<p>No total yet.</p>"
+def _figures(scores: list[Score], rows: Sequence[items.Item]) -> list[str]:
+    """How many students have how many points, which exercise agrees with the others, and when files came; of
+    those whose exercises were all graded."""
+    complete = [score for score in scores if not score.not_graded]
+    if not complete:
+        return ["<p>No total yet.</p>"]
+    points = [total(score.by_exercise.values()) for score in complete]
     out_of = max(score.row.graded.out_of for score in scores)
-    counted = Counter(int(number) for number in points)
-    most = max(counted.values())
-    lines = []
-    for number in range(max(int(out_of), *counted), min(counted) - 1, -1):
-        bar = f"<span class=bar style='width:{100 * counted[number] / most:.0f}%'></span>"
-        label = f"<td class=n>{number} of {out_of:g}</td>"
-        lines.append(f"<tr>{label}<td>{bar}</td><td class=n>{counted[number] or ''}</td></tr>")
-    return (
-        f"<p>{sum(points) / len(points):.1f} of {out_of:g} points on average.</p>"
-        "<table><tr><th class=n>points</th><th></th><th class=n>students</th></tr>"
-        f"{''.join(lines)}</table>"
-    )
+    mean = f"<p>{sum(points) / len(points):.1f} of {out_of:g} points on average.</p>"
+    pictures = [plots.points(points, out_of), plots.agreement(rows), _time_course(complete, points, out_of)]
+    return [mean, *(picture.html for picture in pictures if picture)]
+
+
+def _time_course(scores: list[Score], points: list[float], out_of: float) -> plots.Picture | None:
+    """Points against the time when files were handed in or, if the platform does not say, graded."""
+    is_known = any(score.row.handed_in_at for score in scores)
+    arrivals = []
+    for score, earned in zip(scores, points):
+        text = score.row.handed_in_at if is_known else score.row.graded_at
+        if text:
+            at = datetime.fromisoformat(text).astimezone()
+            arrivals.append(plots.Arrival(at, earned, score.days_late > 0))
+    due = scores[0].policy.due if is_known else None
+    return plots.arrivals(arrivals, out_of, due, "handed in" if is_known else "graded")

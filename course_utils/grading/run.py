@@ -12,12 +12,14 @@ import random
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
 
+from .. import exercises
+from ..exercises.verdict import Finding, Verdict
 from . import judge
 from .children import LEVELS, Forked, LevelUnavailable, ServerDied, Spawned
 from .inbox import File
@@ -26,11 +28,21 @@ from .records import STATES as STATES, Graded
 from .store import Scores
 
 
+@dataclass(frozen=True)
+class Job:
+    """A file to grade; with ``only``, the names of the exercises that are tried again, while its other verdicts stay."""
+
+    file: File
+    content: bytes
+    only: tuple[str, ...] = ()
+
+
 def run(files: list[File], scores: Scores, level: str = "auto", *, jobs: int = 0, scheduler: str = "", again: bool = False,
-        seconds: float = judge.SECONDS, notebook: str = "") -> tuple[Counter, str]:
+        only: Collection[str] = (), seconds: float = judge.SECONDS, notebook: str = "") -> tuple[Counter, str]:
     """Grade what is new or has changed. Returns how many files came out how, "as before" among them, and the level.
 
-    Whatever goes wrong with one file is written as its reason, and the others go on.
+    With ``only``, the names of exercises, new and changed files are graded, and of all others these exercises alone, together
+    with those that were not graded. Whatever goes wrong with one file is written as its reason, and the others go on.
     """
     counted: Counter = Counter()
     files = random.sample(files, len(files))  # of two graders at work, each meets what the other has done
@@ -41,6 +53,12 @@ def run(files: list[File], scores: Scores, level: str = "auto", *, jobs: int = 0
             for number, graded in enumerate(results):
                 name = f"{file.name} ({graded.notebook})" if number else file.name
                 scores.write(file.student, name, content, graded, place.level, judge.version(graded.notebook))
+
+        def write_job(job: Job, results: list[Graded]) -> None:
+            if job.only:
+                scores.regrade(job.file.student, job.file.name, results, place.level, judge.version)
+            else:
+                write(job.file, job.content, results)
 
         def count(state: str) -> None:
             counted[state] += 1
@@ -54,24 +72,50 @@ def run(files: list[File], scores: Scores, level: str = "auto", *, jobs: int = 0
                     write(file, None, [Graded("", "unreadable", notes=(judge.not_graded(problem),))])
                     count("unreadable")
 
-        def new() -> Iterator[tuple[File, bytes]]:
+        def new() -> Iterator[Job]:
             for file, content in contents(files):
-                if not again and scores.done(file.student, file.name, content, judge.version):
+                job = _job(file, content, scores, again, only)
+                if job is None:
                     count("as before")
                 else:
-                    yield file, content
+                    yield job
 
-        uncertain: list[File] = []
-        for file, content, results in place.results(new()):
-            write(file, content, results)
+        def once_more() -> Iterator[Job]:
+            for file, content in contents([job.file for job in uncertain]):
+                yield next(replace(job, content=content) for job in uncertain if job.file is file)
+
+        uncertain: list[Job] = []  # without their contents, which may be large
+        for job, results in place.results(new()):
+            results = _of_part(job, results)
+            write_job(job, results)
             if any(graded.state == "not graded" for graded in results):
-                uncertain.append(file)
+                uncertain.append(replace(job, content=b""))
             else:
                 count(worst(results).state)
-        for file, content, results in place.results(contents(uncertain), in_peace=True):
-            write(file, content, results)
+        for job, results in place.results(once_more(), in_peace=True):
+            results = _of_part(job, results)
+            write_job(job, results)
             count(worst(results).state)
     return counted, place.level
+
+
+def _job(file: File, content: bytes, scores: Scores, again: bool, only: Collection[str]) -> Job | None:
+    """What there is to do with a file; None if nothing is."""
+    states = scores.states(file.student, file.name, content) if only else None
+    if states is None:
+        is_done = not again and scores.done(file.student, file.name, content, judge.version)
+        return None if is_done else Job(file, content)
+    names = tuple(name for name, state in states.items() if name in only or state == "not graded")
+    return Job(file, content, names) if names else None
+
+
+def _of_part(job: Job, results: list[Graded]) -> list[Graded]:
+    """What came out. If a file that was graded before cannot be read or tried now, the exercises asked for are not graded."""
+    if not job.only or results[0].notebook:
+        return results
+    findings = tuple(Finding("note", note) for note in results[0].notes)
+    verdicts = [Verdict(name, "not graded", 0, exercises.find(name).points, findings) for name in job.only]
+    return [replace(results[0], state="not graded", verdicts=tuple(verdicts), notes=())]
 
 
 def worst(results: list[Graded]) -> Graded:
@@ -120,8 +164,7 @@ class Here:
         for seat in self._seats:
             seat.close()
 
-    def results(self, files: Iterable[tuple[File, bytes]], *, in_peace: bool = False) -> Iterator[
-            tuple[File, bytes, list[Graded]]]:
+    def results(self, jobs: Iterable[Job], *, in_peace: bool = False) -> Iterator[tuple[Job, list[Graded]]]:
         """What each file is worth, as it comes; ``in_peace``, one after the other."""
         seats = self._seats[:1] if in_peace else self._seats
         terms = replace(self._terms, in_peace=in_peace)
@@ -129,16 +172,16 @@ class Here:
         for seat in seats:
             free.put(seat)
 
-        def work(content: bytes) -> list[Graded]:
+        def work(job: Job) -> list[Graded]:
             seat = free.get()
             try:
-                return seat.grade(content, terms)
+                return seat.grade(job.content, replace(terms, only=job.only))
             finally:
                 free.put(seat)
 
         pool = concurrent.futures.ThreadPoolExecutor(len(seats))
         try:
-            yield from _as_they_come(files, lambda content: pool.submit(work, content), 1 if in_peace else 2 * len(seats),
+            yield from _as_they_come(jobs, lambda job: pool.submit(work, job), 1 if in_peace else 2 * len(seats),
                                      concurrent.futures.wait)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -162,30 +205,33 @@ class Cluster:
     def __exit__(self, *error: Any) -> None:
         self._client.close()
 
-    def results(self, files: Iterable[tuple[File, bytes]], *, in_peace: bool = False) -> Iterator[
-            tuple[File, bytes, list[Graded]]]:
+    def results(self, jobs: Iterable[Job], *, in_peace: bool = False) -> Iterator[tuple[Job, list[Graded]]]:
         """What each file is worth, as it comes; ``in_peace``, one after the other."""
         import distributed
         terms = replace(self._terms, in_peace=in_peace)
         most = 1 if in_peace else 4 * sum(self._client.nthreads().values())
-        yield from _as_they_come(files, lambda content: self._client.submit(
-            on_worker, content, self._level, terms, pure=False), most, distributed.wait)
+
+        def submit(job: Job) -> Any:
+            own_terms = replace(terms, only=job.only)
+            return self._client.submit(on_worker, job.content, self._level, own_terms, pure=False)
+
+        yield from _as_they_come(jobs, submit, most, distributed.wait)
 
 
-def _as_they_come(files: Iterable[tuple[File, bytes]], submit: Callable[[bytes], Any], most: int,
-                  wait: Callable) -> Iterator[tuple[File, bytes, list[Graded]]]:
+def _as_they_come(jobs: Iterable[Job], submit: Callable[[Job], Any], most: int,
+                  wait: Callable) -> Iterator[tuple[Job, list[Graded]]]:
     """The results, never more than ``most`` under way."""
-    running: dict[Any, tuple[File, bytes]] = {}
-    files = iter(files)
+    running: dict[Any, Job] = {}
+    jobs = iter(jobs)
     more = True
     while running or more:
         while more and len(running) < most:
-            job = next(files, None)
+            job = next(jobs, None)
             more = job is not None
             if more:
-                running[submit(job[1])] = job
+                running[submit(job)] = job
         for future in wait(list(running), return_when="FIRST_COMPLETED").done if running else ():
-            yield *running.pop(future), future.result()
+            yield running.pop(future), future.result()
 
 
 # In a worker of the cluster ------------------------------------------------------------------------------------------

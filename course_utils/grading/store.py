@@ -9,13 +9,14 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ..exercises.verdict import Finding, Verdict
-from .records import Graded
+from .forms import Form
+from .records import ENDINGS, Graded, state_of
 from .submission import plain
 
 PATIENCE = 60.0  # seconds that we wait for another program's lock
@@ -28,12 +29,16 @@ create table if not exists submission (
 create table if not exists verdict (
     student text, file text, exercise text, state text, points real, out_of real, misconception text,
     findings text, version text, graded_at text, primary key (student, file, exercise));
+create table if not exists answer (
+    student text, file text, exercise text, code text, words text, lines text,
+    primary key (student, file, exercise));
 create table if not exists mark (
     student text, notebook text, question text, points real, out_of real, comment text,
     primary key (student, notebook, question));
 create table if not exists handed_in (
     student text, file text, at text, late integer, primary key (student, file));
 """
+OF_SUBMISSION = ("submission", "verdict", "answer")  # tables
 OF_FILE = "student = ? and (file = ? or file = ? || ' (' || notebook || ')')"  # of two notebooks, both rows
 
 
@@ -156,19 +161,108 @@ class Scores:
         """
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         verdicts = [(student, file, *_values(verdict), version, now) for verdict in graded.verdicts]
-        notes = json.dumps([plain(note[:20_000]) for note in graded.notes])
+        answers = [
+            (student, file, exercise, plain(form.code), plain(form.words), form.lines)
+            for exercise, form in graded.forms.items()
+        ]
+        notes = json.dumps(_texts(graded.notes))
         what = graded.notebook, graded.state, graded.points, graded.out_of, notes
         submission = (student, file, digest(content), *what, level, version, graded.seconds, now)
         with self._all_at_once() as db:
             for (old,) in db.execute(
                 f"select file from submission where {OF_FILE}", (student, file, file)
             ).fetchall():
-                db.execute("delete from verdict where student = ? and file = ?", (student, old))
-                db.execute("delete from submission where student = ? and file = ?", (student, old))
+                for table in OF_SUBMISSION:
+                    db.execute(f"delete from {table} where student = ? and file = ?", (student, old))
             db.executemany("insert into verdict values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", verdicts)
+            db.executemany("insert into answer values (?, ?, ?, ?, ?, ?)", answers)
             db.execute(
                 "insert or replace into submission values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", submission
             )
+
+    def states(self, student: str, file: str, content: bytes) -> dict[str, str] | None:
+        """The states of the exercises of a file, by name; None if it was not graded before, or with another
+        content."""
+        with self._explained():
+            rows = self._db.execute(
+                f"select file, digest, state from submission where {OF_FILE}", (student, file, file)
+            ).fetchall()
+            if not rows or any(then != digest(content) for _, then, _ in rows):
+                return None
+            states: dict[str, str] = {}
+            for name, _, state in rows:
+                own = self._db.execute(
+                    "select exercise, state from verdict where student = ? and file = ? order by rowid",
+                    (student, name),
+                ).fetchall()
+                if state == "not graded" and not own:
+                    return None
+                states |= own
+        return states
+
+    def regrade(
+        self,
+        student: str,
+        file: str,
+        results: Iterable[Graded],
+        level: str,
+        version_of: Callable[[str], str],
+    ) -> None:
+        """Replace some verdicts of a file that was graded before. The others stay as they are, and so do
+        notes.
+
+        A row whose verdicts are of several versions has a version that joins them, which is never the
+        present one; so `done` says that it is to be graded again.
+        """
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        results = list(results)
+        with self._all_at_once() as db:
+            rows = db.execute(
+                f"select file, notebook from submission where {OF_FILE}", (student, file, file)
+            ).fetchall()
+            for name, notebook in rows:
+                self._replace_verdicts(db, (student, name), results, (level, version_of(notebook)), now)
+
+    def _replace_verdicts(
+        self,
+        db: sqlite3.Connection,
+        key: tuple[str, str],
+        results: list[Graded],
+        level_and_version: tuple[str, str],
+        now: str,
+    ) -> None:
+        """The verdicts of one row, and what the row says of them all."""
+        level, version = level_and_version
+        of_row = "where student = ? and file = ?"
+        kept = dict(db.execute(f"select exercise, state from verdict {of_row}", key))
+        replaced = [(graded, v) for graded in results for v in graded.verdicts if v.exercise in kept]
+        if not replaced:
+            return
+        for _, verdict in replaced:
+            exercise, *values = _values(verdict)
+            del kept[exercise]
+            db.execute(
+                "update verdict set state = ?, points = ?, out_of = ?, misconception = ?, findings = ?, "
+                f"version = ?, graded_at = ? {of_row} and exercise = ?",
+                (*values, version, now, *key, exercise),
+            )
+        state, notes, level_then = db.execute(
+            f"select state, notes, level from submission {of_row}", key
+        ).fetchone()
+        graded = replaced[0][0]
+        ending = graded.state if graded.state in ENDINGS or "wrong" not in kept.values() else state
+        every_state = [*kept.values(), *(verdict.state for _, verdict in replaced)]
+        every_note = dict.fromkeys([*json.loads(notes), *_texts(graded.notes)])
+        points, out_of, versions = db.execute(
+            f"select sum(points), sum(out_of), group_concat(distinct version) from verdict {of_row}", key
+        ).fetchone()
+        levels = _joined([*level_then.split(", "), level])
+        values = (points, out_of, json.dumps(list(every_note)), levels, _joined(versions.split(",")))
+        db.execute(
+            "update submission set state = ?, points = ?, out_of = ?, notes = ?, level = ?, version = ? "
+            f"{of_row}",
+            (state_of(every_state, ending), *values, *key),
+        )
 
     def rows(self) -> Iterator[Row]:
         """Every submission, by student, notebook and file."""
@@ -195,6 +289,15 @@ class Scores:
             known = [times[student, name] for name in row.file_names if (student, name) in times]
             at, late = known[0] if known else ("", False)
             yield replace(row, handed_in_at=at, late=late)
+
+    def forms(self) -> dict[tuple[str, str], dict[str, Form]]:
+        """The normalized forms of all answers, by exercise, for each student and file."""
+        with self._explained():
+            lines = self._db.execute("select * from answer order by rowid").fetchall()
+        every: dict[tuple[str, str], dict[str, Form]] = {}
+        for student, file, exercise, *parts in lines:
+            every.setdefault((student, file), {})[exercise] = Form(*parts)
+        return every
 
     def came(self, files: Iterable[tuple[str, str, str, bool]]) -> None:
         """Remember of files when they were handed in, and whether late: student, file, time and LATE."""
@@ -240,7 +343,7 @@ class Scores:
         with self._explained():
             self._db.execute("pragma secure_delete = on")
         with self._all_at_once() as db:
-            for table in ("submission", "verdict", "mark", "handed_in"):
+            for table in (*OF_SUBMISSION, "mark", "handed_in"):
                 removed[table] = db.execute(f"delete from {table} where student = ?", (student,)).rowcount
         with self._explained():
             self._db.execute("pragma wal_checkpoint(truncate)").fetchall()
@@ -297,6 +400,14 @@ def _for_the_owner(path: Path) -> None:
         with contextlib.suppress(OSError):  # another user's
             if file.is_file():
                 file.chmod(0o600)
+
+
+def _texts(notes: Iterable[str]) -> list[str]:
+    return [plain(note[:20_000]) for note in notes]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(sorted(set(texts)))
 
 
 def _columns(db: sqlite3.Connection, table: str) -> list[str]:

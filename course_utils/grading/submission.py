@@ -18,10 +18,12 @@ import symtable
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..exercises.source import is_stub
+from . import forms
+from .forms import Form
 
 LARGEST = 50 << 20  # bytes of a notebook; as JSON's smallest parts they take 20 times as much memory
 LONGEST = 100_000  # characters of a notebook's code, ten times a master's
@@ -69,7 +71,8 @@ class Answer:
 
     ``definitions``: the last one first. ``lines``: what the answer needs as things stand at the end of the notebook.
     ``binding``: the lines that bind its name. ``written``: how often it is written with def or class. ``broken``: why the
-    cell that would define it is no Python, and ``newer``: the newer Python that it may have been written for.
+    cell that would define it is no Python, and ``newer``: the newer Python that it may have been written for. ``form``: the
+    normalized form of the statement that writes it.
     """
 
     definitions: tuple[Definition, ...] = ()
@@ -78,6 +81,7 @@ class Answer:
     written: int = 0
     broken: str = ""
     newer: str = ""
+    form: Form = Form()
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Reading:
         answers = {}
         for name, answer in data["answers"].items():
             definitions = tuple(Definition(**definition) for definition in answer["definitions"])
-            answers[name] = Answer(**answer | {"definitions": definitions})
+            answers[name] = Answer(**answer | {"definitions": definitions, "form": Form.of_plain(answer["form"])})
         lines = {number: Line(**line) for number, line in data["lines"].items()}
         return cls(**data | {"answers": answers, "lines": lines})
 
@@ -115,6 +119,7 @@ def read(content: bytes, exercises: Mapping[str, str]) -> Reading:
     names = [name for name, notebook in exercises.items() if notebook in notebooks]
     missing = submission.add_missing_imports(names)
     answers = {name: submission.answer(name) for name in names}
+    answers = {name: replace(answer, form=submission.form(answer)) for name, answer in answers.items()}
     needed = {i for answer in answers.values() for i in answer.lines}
     needed |= {i for answer in answers.values() for definition in answer.definitions for i in definition.lines}
     notes = list(submission.notes)
@@ -216,6 +221,15 @@ class Submission:
             last = max(i for i in binding if self.statements[i].line.cell == cell)
             definitions.append(Definition(cell, self.needed([name], until=self._end_of_cell(last))))
         return Answer(tuple(definitions), self.needed([name]), tuple(binding), len(written))
+
+    def form(self, answer: Answer) -> Form:
+        """The form of the statement that writes an answer: the last with def or class, or else the last that binds its name."""
+        if not answer.binding:
+            return Form()
+        written = [i for i in answer.binding if isinstance(self.statements[i].tree, ast.FunctionDef | ast.ClassDef)]
+        statement = self.statements[(written or answer.binding)[-1]]
+        names = forms.imported(other.tree for other in self.statements)
+        return forms.form(statement.tree, statement.text, names)
 
     def _end_of_cell(self, i: int) -> int:
         cell = self.statements[i].line.cell
