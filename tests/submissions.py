@@ -133,7 +133,11 @@ def one(name, why, answer=None, **options):
     """A notebook 1 in which `degrees` is answered so; it costs that exercise alone, unless said otherwise."""
     about = {key: options.pop(key) for key in ("lost", "state", "says") if key in options}
     lost = about.pop("lost", ("degrees",) if answer else ())
-    return Made(name, as_bytes(filled(answers={"degrees": answer} if answer else None, **options)), why, lost, **about)
+    version = options.pop("of_python", "")
+    notebook = filled(answers={"degrees": answer} if answer else None, **options)
+    if version:
+        notebook["metadata"] = {"language_info": {"name": "python", "version": version}}
+    return Made(name, as_bytes(notebook), why, lost, **about)
 
 
 def gvp(name, why, forward="", *, base="torch.nn.Module", more_init="", lost=("GVP",), says="", **cells):
@@ -249,6 +253,42 @@ def messy():
     yield one("magic_below_a_magic", "%%time above another magic command", "%%time\n%matplotlib inline\n" + degrees(f"return {RIGHT}"), lost=())
     yield one("draws", "draws a figure", degrees(f"plt.figure()\nplt.plot([1, 2])\nplt.close('all')\nreturn {RIGHT}", "import matplotlib.pyplot as plt"),
               lost=())
+    table = degrees(f"return {RIGHT} * table[2]", "table = []\n{}")
+    for name, line in (("filled_by_a_comprehension", "[table.append(i - 1) for i in range(3)]"),
+                       ("filled_by_a_function", "def fill(t):\n    t += [0, 0, 1]\nfill(table)"),
+                       ("filled_by_a_call_of_exec", "exec('table += [0, 0, 1]')")):
+        yield one(name, "a line whose effect no name tells", table.replace("{}", line), lost=())
+    yield one("sets_a_type_for_all", "a setting for all of torch, in a cell of its own", degrees("return count(edge_index[1], num_nodes)", """
+        def count(index, size):
+            counts = torch.zeros(size)
+            assert counts.dtype == torch.float64
+            return torch.bincount(index, minlength=size)"""), lost=(), first="import torch\ntorch.set_default_dtype(torch.float64)")
+    yield one("timed_assignment", "%time in front of an assignment", degrees(f"return {RIGHT} + shift", "%time shift = 0"), lost=())
+    yield one("other_ends_of_lines", "a comment with ends of lines that Python does not know", degrees(
+        f"return {RIGHT} + zero", "# from the\u2028web\x0c\none = 1\nzero = 0"), lost=())
+    yield one("import_below", "an annotation whose import comes below", degrees(f"return {RIGHT}").replace(
+        "edge_index,", "edge_index: Tensor,"), lost=(), after=("from torch import Tensor",))
+    yield one("decorated_stub", "the decorator does all the work", f"""
+def does(function):
+    return lambda *args: function
+
+
+@does(None)
+def unused():
+    ...
+
+
+def with_body(body):
+    return lambda stub: body
+
+
+@with_body(lambda edge_index, num_nodes: {RIGHT})
+def degrees(edge_index, num_nodes):
+    ...
+""", lost=())
+    fenced = [cell if "".join(cell["source"]) != right["permute"] else {"cell_type": "markdown", "metadata": {}, "source":
+              f"My answer:\n\n```python\n{right['permute']}\n```\n\nIt keeps A symmetric."} for cell in notebook["cells"]]
+    yield Made("fenced_cell", as_bytes(notebook | {"cells": fenced}), "an answer between fences in a text cell", says="text cell")
     yield one("lambda", "a lambda is a function too", f"degrees = lambda edge_index, num_nodes: {RIGHT}", lost=())
     yield one("helpers", "helper functions, and a table filled by a loop", degrees("return count(edge_index[1], num_nodes) * ones[0]", """
         def count(index, size):
@@ -510,6 +550,30 @@ def hostile(folder):
     yield Made("a_million_cells", b'{"cells": [' + b'{"cell_type":"code","source":"x"},' * 1_200_000 + b"{}]}", "1.2 million cells",
                tuple(solutions(ONE)), "unreadable", notebook="")
     yield Made("many_lists", b'{"cells": [' + b"[]," * 6_000_000 + b"{}]}", "18 MB of empty lists", tuple(solutions(ONE)), "unreadable", notebook="")
+    yield one("takes_the_name_away", "calls the library's own after its name has gone", degrees(
+        "return mine(edge_index, num_nodes)", "mine = graphs.degrees\ngraphs.degrees = None"), says="library's own degrees")
+    yield one("sleeps_line_by_line", "every line sleeps", degrees(f"return {WRONG} + nothing", "import time\n" + "".join(
+        f"nothing = time.sleep({i % 2 + 1})\n" for i in range(40))), state="timed out")
+    yield one("written_for_a_python_that_is_not", "no Python, in a notebook that says it is of a version to come",
+              "def degrees(edge_index, num_nodes)\n    return 1", says="not valid Python", of_python="3.99.0")
+    yield Made("counts_files", as_bytes(filled(answers={
+            "degrees": degrees(f"""
+                import os
+                for i in range(int(edge_index.sum()) % 300):
+                    open("x", "w").close()
+                    os.unlink("x")
+                return {RIGHT}"""),
+            "permute": "def permute(A, X, order):\n    import os\n    open('y', 'w').close()\n    raise ValueError(f'file {os.stat(\"y\").st_ino}')"})),
+        "the number of a file tells how many were made before", ("permute",), says="file 2")
+    yield one("tensor_for_an_error", "a reply whose error is a tensor", degrees(f"return {WRONG} + table", """
+        import sys
+        frame = sys._getframe()
+        while frame and "to" not in frame.f_locals:
+            frame = frame.f_back
+        import course_utils.grading.wire as wire
+        wire.send(frame.f_locals["to"], {"error": torch.zeros(6, 6, 6, 6), "answers": [], "number": frame.f_locals["number"]})
+        table = 0"""), state="died")
+    yield one("thousands_of_lines", "more statements than are read", first="a = b\n" * 6000, lost=())
     yield one("nested", "a thousand brackets", degrees(f"return {RIGHT} + {'(' * 1000}1{')' * 1000}"), says="not valid Python")
     yield Made("zip_slip", zipped({"../../../escaped.ipynb": as_bytes(filled())}), "a path that leads out of the zip", suffix=".zip")
     yield Made("zip_bomb", zipped({"bomb.ipynb": bytes(300 << 20)}), "300 MB in 300 kB", tuple(solutions(ONE)), "unreadable",

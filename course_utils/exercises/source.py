@@ -9,7 +9,7 @@ def is_stub(tree: ast.AST) -> bool:
     """Whether it is a function whose body is still a docstring, perhaps, and ``...``, or a class with such a ``forward``."""
     if isinstance(tree, ast.ClassDef):
         tree = method(tree, "forward")
-    if not isinstance(tree, ast.FunctionDef):
+    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list:
         return False
     constants = [s.value.value for s in tree.body if isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)]
     return len(constants) == len(tree.body) <= 2 and constants[-1] is ...

@@ -104,7 +104,8 @@ class Child:
             self._over = lambda: False
             after = self._used()
             passed = time.monotonic() - start
-            self.took = min(passed, seconds) if after is None else after - before
+            used = min(passed, seconds) if after is None else after - before
+            self.took = max(used, passed / patience)  # sleep is not free
 
     def ask(self, request: dict[str, Any] | None, replies: int, limit: int = wire.LIMIT) -> Iterator[dict[str, Any]]:
         """The replies, as they come; without a request, the greeting. Raises Late or Died, and then the child is gone."""

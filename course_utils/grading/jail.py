@@ -1,7 +1,7 @@
 """Shutting a process in, with what Linux gives to everyone. What each part keeps out:
 
-    namespaces     other processes, the network, shared memory; a small disk of its own, all others read-only (Landlock lets
-                   through what changes a file without opening it, such as chmod)
+    namespaces     other processes, the network, shared memory; a small disk of its own for each child, all others read-only
+                   (Landlock lets through what changes a file without opening it, such as chmod)
     files          (Landlock) every file outside a list; without it in the list, nothing can be opened
     system calls   (seccomp) new processes and programs, sockets, tracing, priorities: refused with EPERM
     limits         CPU time, memory, size of files, number of open files and of threads
@@ -48,13 +48,13 @@ def _call(name: str, *args) -> int:
 # Namespaces ----------------------------------------------------------------------------------------------------------
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-PRIVATE, NOSUID, NODEV = 1 << 18 | 1 << 14, 2, 4  # of every mount below; no setuid programs; no devices
+PRIVATE, NOSUID, NODEV, DETACH = 1 << 18 | 1 << 14, 2, 4, 2  # of every mount below; no setuid programs; no devices; lazily
 MOUNT_SETATTR, HERE, RECURSIVE, READ_ONLY = 442, -100, 0x8000, 1
 NO_NEW_PRIVILEGES, SECCOMP = 38, 22  # prctl's
 
 
-def namespaces(scratch: Path, megabytes: int = 64, *, user: bool) -> None:
-    """Go into new namespaces, with a disk of that size at ``scratch``, and become the first process in them.
+def namespaces(*, user: bool) -> None:
+    """Go into new namespaces, and become the first process in them.
 
     The caller is forked: the parent only waits, and ends with the child's exit code. What the first process leaves
     behind when it ends, the kernel ends. With ``user``, root is not needed. Needs a process of one thread.
@@ -67,7 +67,6 @@ def namespaces(scratch: Path, megabytes: int = 64, *, user: bool) -> None:
             Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
             Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
         _call("mount", None, b"/", None, PRIVATE, None)
-        _call("mount", b"tmpfs", bytes(scratch), b"tmpfs", NOSUID | NODEV, f"size={megabytes}m,nr_inodes=10k,mode=777".encode())
     except OSError as error:
         raise Unavailable(f"no namespaces of its own ({error})") from None
     child = os.fork()
@@ -76,10 +75,17 @@ def namespaces(scratch: Path, megabytes: int = 64, *, user: bool) -> None:
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def read_only(but: Path) -> None:
-    """From now on every disk is, but for one."""
-    for path, flags, taken in ((b"/", RECURSIVE, 0), (bytes(but), 0, READ_ONLY)):
-        _call("syscall", MOUNT_SETATTR, HERE, path, flags, struct.pack("QQQQ", READ_ONLY - taken, taken, 0, 0), 32)
+def read_only() -> None:
+    """From now on every disk is."""
+    _call("syscall", MOUNT_SETATTR, HERE, b"/", RECURSIVE, struct.pack("QQQQ", READ_ONLY, 0, 0, 0), 32)
+
+
+def disk(folder: Path, megabytes: int = 64) -> None:
+    """A new disk in memory at a folder, in place of the one before, so that nothing tells of who wrote on that."""
+    if os.path.ismount(folder):
+        _call("umount2", bytes(folder), DETACH)
+    options = f"size={megabytes}m,nr_inodes=10k,mode=777"
+    _call("mount", b"tmpfs", bytes(folder), b"tmpfs", NOSUID | NODEV, options.encode())
 
 
 def alone(own: int) -> None:
@@ -96,11 +102,17 @@ READ_FILE, READ_DIR, WRITE_FILE = 1 << 2, 1 << 3, 1 << 1
 ALL_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 
 
-def files(readable: Iterable[Path], writable: Iterable[Path], hidden: Iterable[Path] = ()) -> None:
-    """From now on only these can be opened, folders with all that is below but for the hidden ones."""
+def landlock_version() -> int:
+    """Which version of Landlock this system has. Unavailable where it has none."""
     version = libc.syscall(CREATE_RULESET, None, 0, 1)
     if version < 1:
         raise Unavailable("no Landlock, which is in Linux from 5.13 on and may be switched off")
+    return version
+
+
+def files(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    """From now on only these can be opened, folders with all that is below."""
+    version = landlock_version()
     everything = ALL_BY_VERSION[min(version, 3)]
     scopes = 3 if version >= 6 else 0  # abstract sockets and signals stay inside, too
     ruleset = struct.pack("QQQ", everything, 3 if version >= 4 else 0, scopes)
@@ -117,10 +129,8 @@ def files(readable: Iterable[Path], writable: Iterable[Path], hidden: Iterable[P
         _call("syscall", ADD_RULE, ruleset_fd, 1, struct.pack("=Qi", access & everything, fd), 0)
         os.close(fd)
 
-    kept_out = {path.resolve() for path in hidden}
     for path in readable:
-        for part in _without(path.resolve(), kept_out):
-            allow(part, READ_FILE | READ_DIR)
+        allow(path, READ_FILE | READ_DIR)
     for path in writable:
         allow(path, everything)
     _call("prctl", NO_NEW_PRIVILEGES, 1, 0, 0, 0)
@@ -128,13 +138,13 @@ def files(readable: Iterable[Path], writable: Iterable[Path], hidden: Iterable[P
     os.close(ruleset_fd)
 
 
-def _without(path: Path, hidden: set[Path]) -> list[Path]:
-    """The path, or where something hidden is below it, what lies beside that. A rule cannot be taken back further down."""
+def without(path: Path, hidden: set[Path]) -> list[Path]:
+    """The path, or where something hidden is below it, what lies beside that: a rule cannot be taken back further down."""
     if path in hidden:
         return []
     if not any(path in one.parents for one in hidden):
         return [path]
-    return [part for child in path.iterdir() for part in _without(child.resolve(), hidden)]
+    return [part for child in path.iterdir() for part in without(child.resolve(), hidden)]
 
 
 # System calls --------------------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def _read(child: Child, content: bytes, terms: Terms) -> Reading:
         other = _read_by(child, content, every, terms).get("reading")
         if other:
             raise Unreadable(f"it is {', '.join(other['notebooks'])}; the assignment is {terms.notebook}")
-    raise Unreadable(reply["unreadable"])
+    raise Unreadable(reply.get("unreadable", "it has more code than can be read. Clear what is not an answer"))
 
 
 def _read_by(child: Child, content: bytes, asked: dict[str, str], terms: Terms) -> dict[str, Any]:
@@ -221,7 +221,8 @@ class Sitting:
         for exercise in asked:
             binding = self._reading.answers[exercise.name].binding
             places = [place for place, number in enumerate(numbers) if number in binding]
-            wanted[exercise.name] = {"asks_for": exercise.asks_for, "inputs": list(exercise.inputs), "binding": places}
+            wanted[exercise.name] = {"asks_for": exercise.asks_for, "inputs": list(exercise.inputs), "binding": places,
+                                     "library": exercise.library}
         replies = self._child.ask({
             "what": "run",
             "texts": {line.cell: self._reading.texts[line.cell] for line in lines},
@@ -230,21 +231,19 @@ class Sitting:
         }, len(lines) + 1, children.REQUEST)
         for number, line in zip(numbers, lines):
             reply = self._next(replies, number)
-            if reply.get("error") is not None:
-                self._note(line, f"stopped with {str(reply['error'])[:1000]}")
+            if reply["error"] is not None:
+                self._note(line, f"stopped with {reply['error'][:1000]}")
             for name in wanted:
                 if name in reply["answers"]:
                     self.cells[name] = line.cell
         problems = self._next(replies, numbers[-1] if numbers else -1)["problems"]
-        self._problems = {name: str(problems[name])[:1000] for name in wanted if name in problems}
+        self._problems = {name: problems[name][:1000] for name in wanted if name in problems}
 
     def _next(self, replies: Iterator[dict[str, Any]], number: int) -> dict[str, Any]:
         try:
             with self._child.within(max(0.0, min(LINE_SECONDS, self.left)), self._terms.patience):
                 reply = next(replies)
-            if not (isinstance(reply.get("answers", []), list) and isinstance(reply.get("problems", {}), dict)):
-                raise Died(BROKEN_OFF)
-            return {"answers": [], "problems": {}} | reply
+            return _report(reply)
         except (Late, Died) as ending:
             self._ended(ending, False)
             if number in self._reading.lines:
@@ -302,7 +301,7 @@ class Sitting:
         """What the calls did. If one does not answer, it is the last."""
         outcomes: list[Outcome] = []
         request = {"what": "call", "name": exercise.name, "cases": [case.args for case in cases],
-                   "parameters": list(exercise.parameters), "library": exercise.library}
+                   "parameters": list(exercise.parameters)}
         try:
             with self._child.within(min(exercise.seconds, self._most), self._terms.patience):
                 for reply in self._child.ask(request, len(cases)):
@@ -314,6 +313,16 @@ class Sitting:
             else:
                 outcomes.append(Outcome(error=f"the end of its process: it {ending}"))
         return outcomes
+
+
+def _report(reply: dict[str, Any]) -> dict[str, Any]:
+    """What a child says of a line, or of its answers. Died where it has another form."""
+    report = {"error": None, "answers": [], "problems": {}} | reply
+    error, answers, problems = report["error"], report["answers"], report["problems"]
+    has_form = isinstance(error, str | None) and isinstance(answers, list) and isinstance(problems, dict)
+    if not (has_form and all(isinstance(text, str) for text in problems.values())):
+        raise Died(BROKEN_OFF)
+    return report
 
 
 def _without_points(exercise: Exercise, state: str, *findings: Finding) -> Verdict:
@@ -333,8 +342,9 @@ class Trial:
         self.endings: set[State] = set()
 
     def verdict(self) -> Verdict:
-        """The better of two: with the names that the answer uses as they are at the end of its own cell, and as they are at the
-        end of the notebook, where given cells may have bound them anew."""
+        """The best of three: with the names that the answer uses as they are at the end of its own cell; as they are at the end of
+        the notebook, where given cells may have bound them anew; and once more at the end of its own cell, after lines that may
+        have changed them by other ways than by name."""
         answer = self._reading.answers[self.exercise.name]
         try:
             if not answer.definitions:
@@ -344,10 +354,12 @@ class Trial:
             own = next((definition for definition in answer.definitions if definition.cell == cell), first)
             if own is not first:  # the last cell that binds the name gives it something that is no answer
                 _, verdict = self._tried(own.lines)
-            if verdict.state == "right" or answer.lines == own.lines:
-                return verdict
-            _, at_the_end = self._tried(answer.lines)
-            return max(verdict, at_the_end, key=_holds)
+            for lines in (answer.lines, own.wide):
+                if verdict.state == "right":
+                    break
+                if lines != own.lines:
+                    verdict = max(verdict, self._tried(lines)[1], key=_holds)
+            return verdict
         except Uncertain as problem:
             return _without_points(self.exercise, "not graded", Finding("note", str(problem)))
 

@@ -27,7 +27,7 @@ import torch
 import course_utils
 
 from .. import exercises
-from ..exercises.declare import Case, Named, Outcome
+from ..exercises.declare import Case, Outcome, fresh
 from ..exercises.run import Counter, call_once, cannot_be_asked, could_be_asked, message
 from . import submission, wire
 from .children import REQUEST
@@ -89,6 +89,8 @@ class Player:
             dict[str, Any]]:
         """How each line failed, and which exercises it gave an answer; at the end, why answers cannot be called."""
         self.answers: dict[str, Any] = {}
+        # Before the submission can put something else in their place.
+        self.library = {name: fresh(exercise["library"]) for name, exercise in wanted.items()}
         for place, line in enumerate(lines):
             error = self._executed(submission.Line(**line), texts[line["cell"]])
             made = []
@@ -115,18 +117,18 @@ class Player:
             return message(error)
         return None
 
-    def call(self, name: str, cases: list[list[Any]], parameters: list[str], library: Named) -> Iterator[dict[str, Any]]:
+    def call(self, name: str, cases: list[list[Any]], parameters: list[str]) -> Iterator[dict[str, Any]]:
         """What each call of an answer did."""
         if name in self.answers:
             vars(self.main)[name] = self.answers[name]  # for one that calls itself
         for args in cases:
-            yield vars(self._outcome(name, args, parameters, library))
+            yield vars(self._outcome(name, args, parameters))
 
-    def _outcome(self, name: str, args: list[Any], parameters: list[str], library: Named) -> Outcome:
+    def _outcome(self, name: str, args: list[Any], parameters: list[str]) -> Outcome:
         if name not in self.answers:  # the note on the statement that failed says why
             return Outcome(error=f"NameError: name '{name}' is not defined")
         try:
-            return call_once(self.answers[name], Case("", *args), parameters, self.printed, library)
+            return call_once(self.answers[name], Case("", *args), parameters, self.printed, self.library[name])
         except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
             return Outcome(error=type(error).__name__)
 

@@ -38,14 +38,15 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
         raise jail.Unavailable(f"one of {names} cannot be read by other users, and the child is one")
     uid = jail.UID + os.getpid() % 3000  # another server's child could end this one's, had it the same
     if level == "full":
-        jail.namespaces(scratch, user=not own_uid)  # before torch, which may start threads
+        jail.namespaces(user=not own_uid)  # before torch, which may start threads
+        jail.disk(scratch)
     from . import player
     player.load()
     if level == "full":
-        jail.read_only(but=scratch)
+        jail.read_only()
         own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     memory = jail.memory_in_use() + MEMORY
-    _hide(level, package, code, scratch)
+    readable = _readable(level, package, code)
     nothing = os.open(os.devnull, os.O_RDWR)
     control.sendall(b"ready\n")
     while True:
@@ -56,6 +57,7 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
         if not request:
             return
         if level == "full":
+            jail.disk(scratch)
             jail.alone(own)
         child = os.fork()
         if not child:
@@ -66,6 +68,8 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
                 os.dup2(fds[0], 3)
                 os.closerange(4, os.sysconf("SC_OPEN_MAX"))
                 os.chdir(scratch)
+                if readable:
+                    jail.files(readable, [scratch, Path("/dev/null")])
                 if own_uid:
                     jail.become(uid)
                 jail.drop_capabilities()
@@ -80,23 +84,27 @@ def serve(level: str, control: socket.socket, scratch: Path, cpu_seconds: int) -
             control.sendall(struct.pack("d", jail.cpu_seconds(child)))
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
-        jail.empty(scratch)
+        if level != "full":
+            jail.empty(scratch)
         with contextlib.suppress(BrokenPipeError):
             control.sendall(struct.pack("i", status))
 
 
-def _hide(level: str, package: Path, code: list[Path], scratch: Path) -> None:
-    """Leave nothing to be opened but the libraries and the scratch folder."""
+def _readable(level: str, package: Path, code: list[Path]) -> list[Path]:
+    """What a child may open: the libraries, without exercises and grader. Nothing where there is no Landlock to say so."""
     hidden = [package / "exercises", package / "grading"]
     system = [Path(p) for p in ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/urandom")]
     try:
-        jail.files([*code, *system], [scratch, Path("/dev/null")], hidden)
+        jail.landlock_version()
     except jail.Unavailable:
         if level == "full":
             raise
         for path in hidden:
             if path.exists() and jail.others_can_read(path):
                 raise jail.Unavailable(f"no Landlock, and every user can read {path}: chmod -R go= {path}") from None
+        return []
+    kept_out = {path.resolve() for path in hidden}
+    return [part for path in [*code, *system] for part in jail.without(path.resolve(), kept_out)]
 
 
 def main(level: str, cpu_seconds: str, fd: str = "", scratch: str = "") -> None:

@@ -27,7 +27,8 @@ from .forms import Form
 
 LARGEST = 50 << 20  # bytes of a notebook; as JSON's smallest parts they take 20 times as much memory
 LONGEST = 100_000  # characters of a notebook's code, ten times a master's
-MOST = 5000  # statements of a cell, fifty times a master's in all
+MOST = 5000  # statements, fifty times a master's
+NEWEST = 13  # Python 3.x that the course runs with
 USUAL = {"torch": "import torch", "np": "import numpy as np", "numpy": "import numpy", "math": "import math",
          "nn": "from torch import nn", "F": "import torch.nn.functional as F", "Tensor": "from torch import Tensor",
          "plt": "import matplotlib.pyplot as plt", "nx": "import networkx as nx"}
@@ -59,10 +60,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Definition:
-    """A cell that binds an exercise's name, and the lines that the answer needs as things stand at the end of that cell."""
+    """A cell that binds an exercise's name, and the lines that the answer needs as things stand at the end of that cell.
+    ``wide`` has the other lines of those cells, too, whose effect no name tells: ``fill(table)``."""
 
     cell: int
     lines: tuple[int, ...]
+    wide: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ def read(content: bytes, exercises: Mapping[str, str]) -> Reading:
     answers = {name: submission.answer(name) for name in names}
     answers = {name: replace(answer, form=submission.form(answer)) for name, answer in answers.items()}
     needed = {i for answer in answers.values() for i in answer.lines}
-    needed |= {i for answer in answers.values() for definition in answer.definitions for i in definition.lines}
+    for answer in answers.values():
+        for definition in answer.definitions:
+            needed |= {*definition.lines, *definition.wide}
     notes = list(submission.notes)
     notes += [f"`{name}` is written {answer.written} times; the last one counts."
               for name, answer in answers.items() if answer.written > 1]
@@ -149,6 +154,13 @@ class Statement:
     def is_import(self) -> bool:
         return isinstance(self.tree, ast.Import | ast.ImportFrom)
 
+    @property
+    def sets(self) -> bool:
+        """Whether it is a call such as ``sys.setrecursionlimit(...)``."""
+        call = self.tree.value if isinstance(self.tree, ast.Expr) else None
+        function = call.func if isinstance(call, ast.Call) else None
+        return isinstance(function, ast.Attribute) and function.attr.startswith("set")
+
 
 @dataclass
 class Submission:
@@ -163,7 +175,8 @@ class Submission:
     def of(cls, content: bytes, exercises: Iterable[str]) -> Submission:
         """What a notebook says about these exercises. Unreadable where it is no notebook."""
         every, version = cells(content)
-        submission, left = cls(newer=version if _minor(version) > sys.version_info.minor else ""), LONGEST
+        newer = version if sys.version_info.minor < _minor(version) <= NEWEST else ""
+        submission, left = cls(newer=newer), LONGEST
         flags = 0
         texts: list[tuple[int, str]] = []
         for number, (kind, text) in enumerate(every, start=1):
@@ -178,6 +191,9 @@ class Submission:
             except SyntaxError as problem:
                 submission.broken.append((text, _why_broken(number, text, problem)))
                 continue
+            if len(submission.statements) + len(statements) > MOST:
+                submission.broken.append((text, f"of a notebook {MOST:,} statements are read, and they end before cell {number}"))
+                continue
             submission.statements += statements
             flags = statements[-1].line.flags if statements else flags
         submission._read_texts(texts, set(exercises), left)
@@ -187,6 +203,7 @@ class Submission:
         """Read as code what may have been made a text cell by accident."""
         wanted = {name for name in exercises if not self.binding(name)}
         for number, text in texts:
+            text = _code_of(text)
             names = wanted.intersection(re.findall(r"^(?:def|class) (\w+)", text, re.MULTILINE))
             if not names or len(text) > left:
                 continue
@@ -219,7 +236,9 @@ class Submission:
         definitions = []
         for cell in places:
             last = max(i for i in binding if self.statements[i].line.cell == cell)
-            definitions.append(Definition(cell, self.needed([name], until=self._end_of_cell(last))))
+            until = self._end_of_cell(last)
+            lines = self.needed([name], until)
+            definitions.append(Definition(cell, lines, self._wide(lines, until)))
         return Answer(tuple(definitions), self.needed([name]), tuple(binding), len(written))
 
     def form(self, answer: Answer) -> Form:
@@ -260,15 +279,31 @@ class Submission:
                 queue += statements[i].needs
         return tuple(sorted(found))
 
+    def _wide(self, lines: tuple[int, ...], until: int) -> tuple[int, ...]:
+        """These lines, with all others of their cells, and with settings such as torch.set_default_dtype in any cell above."""
+        cells = {self.statements[i].line.cell for i in lines}
+        more = []
+        for i, statement in enumerate(self.statements[:until + 1]):
+            beside = statement.line.cell in cells and not statement.is_import and not is_stub(statement.tree)
+            if i not in lines and (beside or statement.sets):
+                more.append(i)
+        needs = {name for i in more for name in self.statements[i].needs}
+        return tuple(sorted({*lines, *more, *self.needed(needs, until)})) if more else lines
+
     def add_missing_imports(self, names: Iterable[str]) -> list[str]:
-        """Put the usual import line of each name first that these names need and that nothing binds; return those names."""
+        """Put the usual import line of each name first that these names need and that nothing binds above its first use; return
+        the names that nothing binds at all."""
         lines = [self.statements[i] for i in self.needed(names)]
-        bound = {name for statement in lines for name in statement.binds}
-        needs = {name for statement in lines for name in statement.needs}
-        missing = sorted((needs & imports().keys()) - bound) if "*" not in bound else []
-        if missing:
-            self.statements[:0] = parse("\n".join(imports()[name] for name in missing), 0)
-        return missing
+        if any("*" in statement.binds for statement in lines):
+            return []
+        bound: set[str] = set()
+        late: set[str] = set()
+        for statement in lines:
+            late |= statement.needs & imports().keys() - bound - statement.binds
+            bound |= statement.binds
+        if late:
+            self.statements[:0] = parse("\n".join(imports()[name] for name in sorted(late)), 0)
+        return sorted(late - bound)
 
 
 @functools.cache
@@ -326,8 +361,9 @@ def _minor(version: str) -> int:
 
 
 def plain(text: str) -> str:
-    """A text that every file and every terminal takes: without control characters and halves of surrogate pairs."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    """A text that every file and every terminal takes: without control characters, changes of direction and halves of surrogate
+    pairs."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _text(source: Any) -> str:
@@ -344,6 +380,12 @@ def _why_broken(number: int, text: str, problem: SyntaxError) -> str:
     return f"cell {number} is not valid Python: {problem.msg}, in its line {problem.lineno}{quoted}"
 
 
+def _code_of(text: str) -> str:
+    """What is between fences of a text cell, or without any all of it."""
+    blocks = re.findall(r"^ *```[^\n]*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join(blocks) if blocks else text
+
+
 # From cells to statements --------------------------------------------------------------------------------------------
 
 def parse(text: str, cell: int, flags: int = 0) -> list[Statement]:
@@ -354,12 +396,12 @@ def parse(text: str, cell: int, flags: int = 0) -> list[Statement]:
     try:
         if len(text) > LONGEST:
             raise ValueError(f"{len(text):,} characters, at most {LONGEST:,} are read")
-        text = python(text)
+        text = python(text.replace("\r\n", "\n").replace("\r", "\n"))
         body = ast.parse(text).body
         if len(body) > MOST:
             raise ValueError(f"{len(body):,} statements, at most {MOST:,} are read")
         flags |= _future_flags(body)
-        lines = text.splitlines(keepends=True)
+        lines = [f"{line}\n" for line in text.split("\n")]  # str.splitlines knows more ends of lines than Python does
         statements = []
         for number, tree in enumerate(body):
             source = _source(tree, lines)
@@ -401,6 +443,7 @@ def python(text: str) -> str:
         magic = first[2:].split(" ")[0].strip()
         above = text[:text.index("%%")].count("\n") + 1
         return "\n" * above + python(rest) if magic in IN_PYTHON else ""
+    text = re.sub(r"^([ \t]*)%time[ \t]+(?=\S)", r"\1", text, flags=re.MULTILINE)
     try:
         ast.parse(text)
     except SyntaxError:  # IPython's own way reads the text once more for each command

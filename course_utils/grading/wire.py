@@ -19,7 +19,7 @@ LARGEST_INTEGER = 1 << 63  # thousands of digits are no text that Python would w
 HEADER = struct.Struct("<QQ")
 DTYPES = {str(d).removeprefix("torch."): d for d in (
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float32,
-    torch.float64, torch.complex64, torch.complex128)}
+    torch.float64, torch.complex64, torch.complex128, torch.uint16, torch.uint32, torch.uint64)}
 
 
 class Malformed(ValueError):
