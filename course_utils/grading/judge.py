@@ -484,6 +484,8 @@ def version(notebook: str) -> str:
         if module not in found and module.__name__.startswith("course_utils"):
             found.add(module)
             names = [v.__name__ if isinstance(v, ModuleType) else getattr(v, "__module__", None) for v in vars(module).values()]
+            if module is exercises:  # which has every notebook's exercises as attributes
+                names = [name for name in names if isinstance(name, str) and not name.startswith(f"{exercises.__name__}.nb")]
             queue += [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
     files = {Path(inspect.getfile(module)) for module in found} | {Path(__file__), Path(__file__).with_name("player.py")}
     text = "".join(sorted(file.read_text("utf-8") for file in files))
