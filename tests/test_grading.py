@@ -389,15 +389,17 @@ def test_a_process_that_the_system_ended_for_want_of_memory_is_not_graded(monkey
     assert graded.state == "died"
 
 
-def test_what_python_is_too_old_for_is_not_wrong(monkeypatch):
+def test_what_python_is_too_old_for_is_not_wrong():
     notebook = submissions.filled(answers={"degrees": "def degrees(edge_index, num_nodes): new syntax of the future"})
-    monkeypatch.setattr(submission, "NEWEST", 99)
-    for version, state in (("3.99.1", "not graded"), ("3.9.0", "wrong")):
+    states = {"3.9.0": "wrong", "3.99.1": "wrong"}  # it was no Python when it was written, and there is no such Python
+    if sys.version_info.minor < submission.NEWEST:
+        states[f"3.{submission.NEWEST}.0"] = "not graded"
+    for version, state in states.items():
         content = submissions.as_bytes(notebook | {"metadata": {"language_info": {"name": "python", "version": version}}})
         (graded,) = judge.grade(content, one_server(), Terms("secret"))
         verdict = next(v for v in graded.verdicts if v.exercise == "degrees")
         assert verdict.state == state and "is not valid Python" in verdict.findings[0].text
-        assert ("was written with Python 3.99.1" in verdict.findings[0].text) == (state == "not graded")
+        assert (f"was written with Python {version}" in verdict.findings[0].text) == (state == "not graded")
 
 
 @pytest.mark.slow
