@@ -16,9 +16,9 @@ from . import (
     cards,
     files,
     inbox,
-    late,
     marks,
     names,
+    options,
     release,
     report,
     roster,
@@ -40,10 +40,11 @@ REMOVED = {
 def grade(args: argparse.Namespace) -> int:
     """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are
     wrong."""
-    notebook = notebook_named(args.notebook)
-    check_exercises(args, notebook)
+    if args.notebook:
+        args.notebook = notebook_named(args.notebook)
+    check_exercises(args, args.notebook)
     if args.gradescope_zip:
-        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
+        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, args.notebook or ""))
         return 0
     if not args.submissions and not args.forget:
         print(
@@ -58,7 +59,7 @@ def grade(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         scores = Scores(args.scores or Path(folder, "scores.sqlite"))
         try:
-            return _with(scores, args, notebook)
+            return _with(scores, args)
         finally:
             scores.close()
 
@@ -67,12 +68,12 @@ def notebook_named(text: str) -> str:
     """The notebook's name; ValueError, with names like it, where there is none."""
     known = sorted({exercise.notebook for exercise in exercises.all_exercises().values()})
     name = Path(text).stem
-    if text and name not in known:
+    if name not in known:
         raise ValueError(f"{names.nobody(text, known)} The notebooks are {', '.join(known)}.")
     return name
 
 
-def check_exercises(args: argparse.Namespace, notebook: str) -> None:
+def check_exercises(args: argparse.Namespace, notebook: str | None) -> None:
     """ValueError, with the next step, if what --exercise names cannot be tried again."""
     if not args.exercise:
         return
@@ -89,16 +90,21 @@ def check_exercises(args: argparse.Namespace, notebook: str) -> None:
         raise ValueError("--again grades everything once more, --exercise only some: leave one of them out.")
 
 
-def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
+def _with(scores: Scores, args: argparse.Namespace) -> int:
     """All of it, on an open database."""
     if args.forget:
         forget(scores, args.forget, args.out)
     handed_in = _handed_in(args) if args.submissions else []
     known = scores.students() | {file.student for file in handed_in}
-    plan = _plan(args, notebook, known)
+    chosen, as_before = options.merged(args, options.of_text(scores.remembered()), known)
+    check_exercises(args, chosen.notebook)
+    plan = _plan(args, chosen, known)
+    if as_before:
+        print(as_before)
     by_hand = plan.roster.renamed(marks.read(args.marks), known) if args.marks else []
     scores.give(by_hand)
-    done = Run(args, [file for file in handed_in if plan.wants(file.student)], notebook)
+    scores.remember(chosen.as_text())
+    done = Run(args, [file for file in handed_in if plan.wants(file.student)], plan.notebook)
     done.run(scores)
     if args.out:
         print("written:", ", ".join(map(str, report.write(scores, args.out, plan))))
@@ -110,12 +116,12 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     if args.similar:
         print(similar_page(scores, every, args))
     _tell_of_names(args, plan, by_hand, rows, every)
-    if args.due and not any(row.handed_in_at or row.late for row in rows):
+    if plan.policy.due and not any(row.handed_in_at or row.late for row in rows):
         _tell(
             "--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those "
             "that are LATE."
         )
-    if args.canvas:
+    if plan.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
 
@@ -132,15 +138,11 @@ def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Name
     return f"written: {args.similar}, {pairs}; it proves nothing"
 
 
-def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
-    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be
-    read."""
-    people = roster.read(args.roster) if args.roster else roster.Roster()
+def _plan(args: argparse.Namespace, chosen: options.Options, known: set[str]) -> report.Plan:
+    """What the report is about. ValueError for a name that nobody has."""
+    people = chosen.roster
     students = tuple(_known(text, known, people) for text in args.student)
-    extensions = late.extensions(args.extensions, known, people) if args.extensions else {}
-    per_day, percent = args.off_per_day
-    policy = late.Policy(args.counts, args.due, per_day, percent, extensions)
-    return report.Plan(args.canvas, notebook, students, people, policy)
+    return report.Plan(chosen.canvas, chosen.notebook, students, people, chosen.policy(known))
 
 
 def _tell_of_names(
@@ -170,7 +172,7 @@ def _tell_of_names(
     unknown = plan.roster.strangers({score.student for score in every})
     if unknown:
         _tell(
-            f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing "
+            f"The roster does not list {', '.join(unknown)}. Their names are as they handed in; nothing "
             "is lost."
         )
 
@@ -189,7 +191,7 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
         own += [] if args.out.resolve() == args.submissions.resolve() else [args.out]
     is_one = args.results and args.submissions.is_dir()
     student = args.submissions.resolve().name or "student" if is_one else ""
-    return inbox.submissions(args.submissions, student, [path for path in own if path], _tell)
+    return inbox.submissions(args.submissions, student, [Path(path) for path in own if path], _tell)
 
 
 def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
@@ -202,10 +204,12 @@ def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) 
 def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
     """Remove students from the database, and their pages from the report; all of them or, where one is
     unknown, none."""
-    students = [_known(text, scores.students()) for text in wanted]
+    known, chosen = scores.students(), options.of_text(scores.remembered())
+    students = [_known(text, known, chosen.roster) for text in wanted]
     for student in students:
         rows = [row for row in scores.rows() if row.student == student]
-        removed = scores.forget(student)
+        chosen = chosen.without(student, known)
+        removed = scores.forget(student, chosen.as_text())
         what = [_number(removed[table], noun) for table, noun in REMOVED.items()]
         print(f"{student}: {', '.join(what)} removed from the database.")
         if out:

@@ -39,6 +39,9 @@ class Roster:
 
     people: tuple[Person, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.people)
+
     @functools.cached_property
     def _by_key(self) -> dict[str, Person | None]:
         """Everybody by all keys; None where several people share one."""
