@@ -138,8 +138,8 @@ def test_pages_and_tables_lose_nobody(tmp_path):
     ]
     scores = scoring.scores_of(rows, [])
     assert [line[:2] for line in tables.full_table(scores)[1:]] == [
-        ["a", ""],
         ["a", submissions.ONE],
+        ["a", ""],
         ["b_1", ""],
     ]
     assert [line[-1] for line in tables.canvas_table(scores, "HW")[1:]] == [0, ""]
@@ -151,7 +151,7 @@ def test_pages_and_tables_lose_nobody(tmp_path):
     )
     results = tables.results(rows[:2], scores[:2])
     assert (
-        "g: 0 of 0 points (unreadable)" in results["output"]
+        "g: unreadable" in results["output"]
         and results["extra_data"]["level"] == "full, full"
     )
 
@@ -274,6 +274,75 @@ def test_gradescope_gets_the_total_where_a_perfect_file_lies_beside_one_that_was
     assert json.loads((tmp_path / "results.json").read_text())["score"] == 7
 
 
+# What could not be read -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_has_no_score_and_its_student_is_named(recorded, tmp_path, capsys):
+    lay_out(
+        tmp_path / "in",
+        {
+            "ada_1_1_a.ipynb": sheet(),
+            "ada_1_2_b.ipynb": b"no notebook",
+            "bo_2_3_b.ipynb": b"no notebook",
+            "gil_3_4_c.ipynb": sheet(notebook=TWO),
+        },
+    )
+    command = ["grade", str(tmp_path / "in"), "--notebook", ONE, "--out", str(tmp_path / "out")]
+    assert main([*command, "--canvas", "HW"]) == 0
+    assert [(line["ID"], line["HW"]) for line in lines_of(tmp_path / "out")] == [
+        ("1", "7"),
+        ("2", ""),
+        ("3", ""),
+    ]
+    message = capsys.readouterr().err
+    assert "No score, look at: bo_2 (bo_2_3_b.ipynb: Expecting value" in message
+    assert f"; gil_3 (gil_3_4_c.ipynb: it is {TWO}; the assignment is {ONE}). Give points" in message
+    assert "ada" not in message
+    main(command)
+    lines = lines_of(tmp_path / "out")
+    assert [(line["student"], line["points"], line["state"]) for line in lines] == [
+        ("ada_1", "7", "graded"),
+        ("ada_1", "", "unreadable"),
+        ("bo_2", "", "unreadable"),
+        ("gil_3", "", "other notebook"),
+    ]
+    page = (tmp_path / "out" / "students" / "gil_3.html").read_text()
+    assert "gil_3_4_c.ipynb: other notebook" in page and "0 of 0" not in page
+    in_class = (tmp_path / "out" / "class.html").read_text()
+    assert "No score, look at: bo_2" in in_class and "1 other notebook" in in_class
+
+
+def test_of_many_files_that_cannot_be_read_ten_are_named(recorded, tmp_path, capsys):
+    main(["grade", str(lay_out(tmp_path / "in", {f"s{i:02}.ipynb": b"x" for i in range(13)}))])
+    message = capsys.readouterr().err
+    assert "s09 (" in message and "s10" not in message and "; and 3 more." in message
+
+
+def test_points_by_hand_are_a_score_of_an_unreadable_file_only_if_all_are_given(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada.ipynb": b"x", "bo.ipynb": b"x"})
+    lines = [f"ada,{ONE},discussion,2,2", *(f"bo,{ONE},{name},1," for name in FULL[ONE])]
+    (tmp_path / "marks.csv").write_text("\n".join([COLUMNS.strip(), *lines]))
+    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    command += ["--marks", str(tmp_path / "marks.csv")]
+    assert main(command) == 0
+    lines = [(line["student"], line["notebook"], line["points"]) for line in lines_of(tmp_path / "out")]
+    assert lines == [("ada", ONE, ""), ("bo", ONE, "4")]
+    message = capsys.readouterr().err
+    assert "look at: ada (" in message and "bo (" not in message
+    main([*command, "--canvas", "HW"])
+    assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["", "4"]
+
+
+@pytest.mark.parametrize("content", [b"x", sheet(notebook=TWO)])
+def test_gradescope_gets_a_0_with_the_reason_of_an_upload_that_cannot_be_read(recorded, tmp_path, content):
+    lay_out(tmp_path, {"submission/hw.ipynb": content})
+    results = tmp_path / "results.json"
+    command = ["grade", str(tmp_path / "submission"), "--results", str(results), "--notebook", ONE]
+    assert main(command) == 0
+    result = json.loads(results.read_text())
+    assert result["score"] == 0 and "could not be graded" in result["output"]
+
+
 # Names ----------------------------------------------------------------------------------------------------
 
 STRANGE = [
@@ -377,7 +446,7 @@ def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
         assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["7"]
     results = tmp_path / "results.json"
     assert main(["grade", str(tmp_path / "in"), "--results", str(results), "--notebook", ONE]) == 0
-    assert json.loads(results.read_text())["score"] == 7 and f"and not {ONE}" in results.read_text()
+    assert json.loads(results.read_text())["score"] == 7 and f"the assignment is {ONE}" in results.read_text()
     assert main([*command, "--notebook", "01_graph_task"]) == 2
     assert f"Did you mean {ONE}" in capsys.readouterr().err
 
@@ -403,7 +472,7 @@ def test_another_notebook_that_was_graded_before_is_told_and_nobody_vanishes(
         line["student"]: (line["notebook"], line["state"], line["points"])
         for line in lines_of(tmp_path / "out")
     }
-    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "unreadable", "0")}
+    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "other notebook", "")}
     page = (tmp_path / "out" / "students" / "bo.html").read_text()
     assert f"it is {TWO}; the assignment is {ONE}" in page
 

@@ -7,6 +7,7 @@ from html import escape
 
 from ..exercises import card
 from ..exercises.verdict import Finding, Verdict
+from .records import WITHOUT_SCORE
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
@@ -43,8 +44,8 @@ def by_hand(mark: Mark | None) -> str:
 def heading(row: Row) -> str:
     """One line about a submission: what it is, and its points if it has a total."""
     name = row.graded.notebook or row.file
-    if row.graded.state == NOT_GRADED:
-        return f"{name}: not graded"
+    if row.graded.state in (NOT_GRADED, *WITHOUT_SCORE):
+        return f"{name}: {row.graded.state}"
     state = "" if row.graded.state == "graded" else f" ({row.graded.state})"
     return f"{name}: {row.graded.points} of {row.graded.out_of} points{state}"
 

@@ -35,6 +35,7 @@ REMOVED = {
     "verdict": "verdict",
     "mark": "mark by hand",
 }  # table -> what a line of it is
+NAMED = 10  # students in a sentence; of more, only the number
 
 
 def grade(args: argparse.Namespace) -> int:
@@ -277,6 +278,10 @@ class Run:
                 f"Not graded, and so without a total: {who}. Run the command again; if it stays so, give "
                 "points by hand with --marks."
             )
+        unread = scoring.to_look_at(every)
+        if unread:
+            more = f"; and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
+            _tell(f"No score, look at: {'; '.join(unread[:NAMED])}{more}. Give points by hand with --marks.")
         if self.args.results and not self._results(own, every):
             return 1
         return 1 if missing or self.counted["not graded"] else 0
@@ -288,7 +293,9 @@ class Run:
     def _results(self, own: list[Row], every: list[scoring.Score]) -> bool:
         """Write results.json for Gradescope; False where there is no total, and then no file."""
         of_these = {(row.student, row.graded.notebook) for row in own}
-        scores = [score for score in every if (score.student, score.notebook) in of_these]
+        scores = [
+            score for score in every if (score.student, score.notebook) in of_these or score.row in own
+        ]
         counting = [
             row for row in own if not row.graded.notebook or any(score.row is row for score in scores)
         ]

@@ -334,7 +334,7 @@ class Scores:
         with self._all_at_once() as db:
             before = db.execute("select value from setting where name = 'notebook'").fetchone()
             if before is None or before[0] != notebook:
-                db.execute("delete from submission where state = 'unreadable'")
+                db.execute("delete from submission where state in ('unreadable', 'other notebook')")
                 db.execute("insert or replace into setting values ('notebook', ?)", (notebook,))
 
     def remembered(self) -> str:

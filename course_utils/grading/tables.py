@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from . import cards, names
+from . import cards, names, scoring
 from .inbox import CANVAS
 from .roster import CANVAS_COLUMNS, Roster
 from .scoring import NOT_GRADED, Score, total
@@ -73,15 +73,12 @@ def canvas_table(scores: list[Score], column: str, roster: Roster = Roster()) ->
     With a roster, the columns in front are those of the roster, and those of whom nothing came have a line
     without points.
     """
-    by_student: dict[str, list[float | None]] = {}
-    for score in scores:
-        by_student.setdefault(score.student, []).append(score.points)
+    by_student = scoring.by_student(scores)
     table = [[*CANVAS_COLUMNS, column]]
-    for student, points in sorted(by_student.items()):
+    for student, own in sorted(by_student.items()):
         person = roster.person(student)
         identity = list(person.canvas) if person else [*canvas_identity(student), ""]
-        in_all = "" if None in points else total(points)
-        table.append([*identity, in_all])
+        table.append([*identity, _or_blank(scoring.in_all(own))])
     return table + [[*person.canvas, ""] for person in roster.missing(by_student)]
 
 
@@ -97,7 +94,8 @@ def canvas_identity(student: str) -> list[str]:
 def results(rows: list[Row], scores: Iterable[Score]) -> dict:
     """What Gradescope reads of one student's files: a test for each exercise, with the notebook's card.
 
-    ValueError where something was not graded: a partial total would be taken for the score.
+    What could not be read is 0 here, since the student reads why and can hand in again. ValueError where
+    something was not graded: a partial total would be taken for the score.
     """
     scores = list(scores)
     missing = [name for score in scores for name in score.not_graded]
@@ -111,7 +109,7 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
         "version": [row.version for row in rows],
     }
     return {
-        "score": total(score.points for score in scores),
+        "score": total(score.points or 0 for score in scores),
         "visibility": "visible",
         "execution_time": total(row.graded.seconds for row in rows),
         "stdout_visibility": "hidden",
