@@ -42,7 +42,7 @@ OTHERWISE = {  # words of a card without a known misconception -> what the class
 }
 
 
-def feedback(student: str, rows: list[Row], scores: list[Score]) -> str:
+def feedback(name: str, rows: list[Row], scores: list[Score]) -> str:
     """A student's page: the cards that the notebook shows, and what was given by hand."""
     parts = [_in_all(scores)]
     counts = {id(score.row): score for score in scores if score.row}
@@ -51,7 +51,7 @@ def feedback(student: str, rows: list[Row], scores: list[Score]) -> str:
     for score in scores:
         shown = {verdict.exercise for verdict in score.row.graded.verdicts} if score.row else set()
         parts += [_of_mark(mark) for mark in score.marks if mark.question not in shown]
-    return PAGE.format(title=escape(student), body="\n".join(parts))
+    return PAGE.format(title=escape(name), body="\n".join(parts))
 
 
 def _in_all(scores: list[Score]) -> str:
@@ -68,7 +68,7 @@ def _of_row(row: Row, score: Score | None) -> list[str]:
     """One submission; of a file that does not count, only the heading and the notes."""
     other = "; another file of yours counts for this notebook" if row.graded.notebook and not score else ""
     parts = [
-        f"<h2>{escape(cards.heading(row))}</h2>",
+        f"<h2>{escape(cards.heading(row, score))}</h2>",
         f"<p class='small'>{escape(row.file)}, graded on {escape(row.graded_at[:10])}{other}</p>",
     ]
     parts += [f"<p>{cards.code(note)}</p>" for note in row.graded.notes]

@@ -107,7 +107,8 @@ def feedback_pages(rows: list[Row], every: list[Score], plan: Plan) -> dict[str,
     for student in filter(plan.wants, sorted(students)):
         handed_in = [row for row in rows if row.student == student]
         own = [score for score in every if score.student == student]
-        result[student] = pages.feedback(student, handed_in, own)
+        person = plan.roster.person(student)
+        result[student] = pages.feedback(person.name if person else student, handed_in, own)
     return result
 
 
