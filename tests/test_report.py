@@ -92,11 +92,22 @@ COLUMNS = "student,notebook,question,points,out_of\n"
     ("marks", "says"),
     [
         ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
-        (f"{COLUMNS}a,{ONE},c,many,2\n", "line 2: could not convert"),
-        (f"{COLUMNS}a,{ONE},c,1\n", "c has no out_of"),
-        (f"{COLUMNS}a,{ONE},c,nan,2\n", "points and out_of are numbers"),
-        (f"{COLUMNS}a,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
-        (f"{COLUMNS}a,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"),
+        (f"{COLUMNS}half_4,{ONE},c,many,2\n", "line 2: could not convert"),
+        (f"{COLUMNS}half_4,{ONE},c,1\n", "c has no out_of"),
+        (f"{COLUMNS}half_4,{ONE},c,nan,2\n", "points and out_of are numbers"),
+        (f"{COLUMNS}half_4,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
+        (f"{COLUMNS}half_4,{ONE},degree,1,1\n", f"degree is not an exercise of {ONE}; did you mean degrees?"),
+        (f"{COLUMNS}half_4,{ONE},To edge index,1,1\n", "did you mean to_edge_index?"),
+        (f"{COLUMNS}half_4,{TWO},degrees,1,1\n", f"degrees is an exercise of {ONE}, and the line says {TWO}"),
+        (
+            f"{COLUMNS}half_4,{ONE},c,1,1\nhalf4,{ONE},c,1,1\n",
+            "line 3: There is no half4. Did you mean half_4?",
+        ),
+        (
+            f"{COLUMNS}half_4,{ONE},c,1,1\nlibrary_7,{ONE},c,1,2\n",
+            "c is out of 2 points here and out of 1 in a line",
+        ),
+        (f"{COLUMNS}half_4,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"),
         ("M\xfcller", "is not UTF-8 text"),
     ],
 )
@@ -106,7 +117,7 @@ def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
     assert says in capsys.readouterr().err
 
 
-def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, capsys):
+def test_marks_are_taken_back_and_a_student_of_whom_nothing_came_is_on_the_roster(recorded, tmp_path, capsys):
     marks, scores = tmp_path / "marks.csv", store.Scores(tmp_path / "s.sqlite")
     head = "student,notebook,question,points,out_of,comment\n"
     for points, kept in (("0.1", [("ada", 0.1)]), ("2", [("ada", 2)]), ("", [])):
@@ -114,8 +125,17 @@ def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, cap
         scores.give(marks_by_hand.read(marks))
         assert [(mark.student, mark.points) for mark in scores.marks()] == kept
     marks.write_text(f"{head}ada,01_graph_tasks,discussion,1,2,\n")
-    assert main(["grade", str(next((small_class / "in").glob("half*"))), "--marks", str(marks)]) == 0
-    assert "nothing came from ada" in capsys.readouterr().err
+    lay_out(tmp_path / "in", {"adda.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--marks", str(marks)]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "line 2: There is no ada. Did you mean adda? Students are named as in scores.csv" in message
+    assert not recorded
+    (tmp_path / "roster.csv").write_text("student\nadda\nAda\n")
+    assert main([*command, "--roster", str(tmp_path / "roster.csv")]) == 0
+    assert "othing came from" not in capsys.readouterr().err
+    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
+    assert lines == {"adda": ("7", "9"), "Ada": ("1", "9")}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +167,7 @@ def test_pages_and_tables_lose_nobody(tmp_path):
     assert (
         "another file" not in page
         and "No function <code>degrees</code>" in page
-        and "In all: 0 of 1 points" in page
+        and "In all: 0 of 7 points" in page
     )
     results = tables.results(rows[:2], scores[:2])
     assert (
@@ -183,6 +203,56 @@ def test_every_page_escapes_what_students_wrote(tmp_path):
     for name in ("../up", "a/b", "..", "con\n", "=1+1", "x" * 300):
         assert (tmp_path / f"{names.file_name(name)}.html").resolve().parent == tmp_path
     assert names.cell("=1+1") == "'=1+1"
+
+
+def test_a_notebook_has_the_same_maximum_for_everybody(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet({"degrees": 0})})
+    (tmp_path / "roster.csv").write_text("student\nada\nbo\nci\ndo\n")
+    lines = [f"ada,{ONE},discussion,2,3", f"ci,{ONE},essay,1,2", f"do,{ONE},degrees,1,"]
+    (tmp_path / "marks.csv").write_text("\n".join([COLUMNS.strip(), *lines]))
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--marks", str(tmp_path / "marks.csv")]
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *tables]) == 0
+    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
+    assert lines == {"ada": ("9", "12"), "bo": ("6", "12"), "ci": ("1", "12"), "do": ("1", "12")}
+
+
+def test_a_mark_by_the_roster_stays_with_the_student_when_a_file_comes(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"loveada_1_2_hw.ipynb": sheet()})
+    (tmp_path / "roster.csv").write_text('student,ID\n"Love, Ada",1\n"Li, Bo",2\n')
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
+    command += ["--out", str(tmp_path / "out"), "--roster", str(tmp_path / "roster.csv")]
+    for name, points in (("Bo Li", 1), ("libo_2", 2)):
+        (tmp_path / "marks.csv").write_text(f"{COLUMNS}{name},{ONE},discussion,{points},2\n")
+        assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
+        lay_out(tmp_path / "in", {"libo_2_3_hw.ipynb": sheet()})
+    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
+    assert lines == {"loveada_1": ("7", "9"), "libo_2": ("9", "9")}
+
+
+def test_headings_say_the_points_that_count_and_pages_have_the_rosters_name(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada_LATE_1_2_hw.ipynb": sheet({"degrees": 0})})
+    (tmp_path / "marks.csv").write_text(f"{COLUMNS}ada_1,{ONE},degrees,0.5,\n")
+    (tmp_path / "roster.csv").write_text('Name,SID\n"Love, Ada",1\n')
+    command = ["grade", str(tmp_path / "in"), "--off-per-day", "2", "--marks", str(tmp_path / "marks.csv")]
+    command += ["--roster", str(tmp_path / "roster.csv")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert f"{ONE}: 4.5 of 7 points" in capsys.readouterr().out
+    page = (tmp_path / "out" / "students" / "ada_1.html").read_text()
+    assert f"<h2>{ONE}: 4.5 of 7 points</h2>" in page and "<h1>Love, Ada</h1>" in page
+    assert "6 of 7 points" not in page
+    result = json.loads((tmp_path / "out" / "results" / f"ada_1-{ONE}.json").read_text())
+    assert result["score"] == 4.5 and f"{ONE}: 4.5 of 7 points" in result["output"]
+
+
+def test_a_class_without_a_place_for_its_scores_is_shown_and_told_so(recorded, tmp_path, capsys):
+    unfinished = sheet({"degrees": None})
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": b"x", "ci.ipynb": unfinished})
+    assert main(["grade", str(tmp_path / "in")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    expected = [f"ada, {ONE}: 7 of 7 points", "bo, bo.ipynb: unreadable", f"ci, {ONE}: not graded"]
+    assert lines[:3] == expected and lines[3].startswith("Nothing was saved. --scores FILE")
+    main(["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")])
+    assert "Nothing was saved" not in capsys.readouterr().out
 
 
 # What was not graded --------------------------------------------------------------------------------------

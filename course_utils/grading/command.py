@@ -28,7 +28,7 @@ from . import (
     store,
     tables,
 )
-from .store import Mark, Row, Scores
+from .store import Row, Scores
 
 REMOVED = {
     "submission": "file",
@@ -102,8 +102,7 @@ def _with(scores: Scores, args: argparse.Namespace) -> int:
     plan = _plan(args, chosen, known)
     if as_before:
         print(as_before)
-    by_hand = plan.roster.renamed(marks.read(args.marks), known) if args.marks else []
-    scores.give(by_hand)
+    scores.give(marks.read(args.marks, plan.roster.naming(known)) if args.marks else [])
     scores.remember(chosen.as_text())
     done = Run(args, [file for file in handed_in if plan.wants(file.student)], plan.notebook)
     done.run(scores)
@@ -116,7 +115,7 @@ def _with(scores: Scores, args: argparse.Namespace) -> int:
     rows, every = plan.read(scores)
     if args.similar:
         print(similar_page(scores, every, args))
-    _tell_of_names(args, plan, by_hand, rows, every)
+    _tell_of_names(plan, every)
     if plan.policy.due and not any(row.handed_in_at or row.late for row in rows):
         _tell(
             "--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those "
@@ -146,22 +145,8 @@ def _plan(args: argparse.Namespace, chosen: options.Options, known: set[str]) ->
     return report.Plan(chosen.canvas, chosen.notebook, students, people, chosen.policy(known))
 
 
-def _tell_of_names(
-    args: argparse.Namespace,
-    plan: report.Plan,
-    by_hand: list[Mark],
-    rows: list[Row],
-    every: list[scoring.Score],
-) -> None:
-    """Say who is in one list and not in the other."""
-    there = {row.student for row in rows}
-    strangers = sorted({mark.student for mark in by_hand} - there)
-    if strangers:
-        sentences = " ".join(names.nobody(name, there) for name in strangers)
-        _tell(
-            f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of "
-            "scores.csv; a line without points takes back what was given."
-        )
+def _tell_of_names(plan: report.Plan, every: list[scoring.Score]) -> None:
+    """Say who is only on the roster, and who is not on it."""
     if not plan.roster.people:
         return
     missing = [person.name for person in plan.missing(every)]
@@ -260,9 +245,17 @@ class Run:
         not graded."""
         handed_in = {(file.student, file.name) for file in self.files}
         own = [row for row in rows if not handed_in.isdisjoint((row.student, name) for name in row.file_names)]
+        args = self.args
+        is_kept = args.scores or args.out or args.feedback or args.similar or args.results
         if len(self.files) == 1:
+            counts = {id(score.row): score for score in every if score.row}
             for row in own:
-                print("\n".join(cards.as_text(row)))
+                print("\n".join(cards.as_text(row, counts.get(id(row)))))
+        elif not is_kept:
+            for score in every:
+                print(f"{score.student}, {cards.summary(score)}")
+        if not is_kept:
+            print("Nothing was saved. --scores FILE keeps the scores, --out FOLDER writes a report.")
         missing = [score for score in every if score.not_graded]
         students = len({file.student for file in self.files})
         print(

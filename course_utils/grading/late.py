@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from . import marks, names
+from . import marks
 from .inbox import CANVAS
 from .roster import Roster
 from .store import Row
@@ -82,14 +82,13 @@ def extensions(path: Path, known: set[str], people: Roster) -> dict[str, float]:
 
     ValueError, with the line, where one cannot be read.
     """
-    find = people.finder(known)
+    name_of = people.naming(known)
     days: dict[str, float] = {}
     for line_number, line in marks.table(path, ["student", "days"]):
         name = line["student"] or ""
-        if find(name) is None and people.person(name) is None:
-            raise ValueError(f"{path}, line {line_number}: {names.nobody(name, known)}")
         try:
+            name_of(name)
             days[name] = marks.number(line["days"] or "")
         except ValueError as problem:
-            raise ValueError(f"{path}, line {line_number}: {problem}.") from None
+            raise marks.at_line(path, line_number, problem) from None
     return days

@@ -15,14 +15,26 @@ COULD_NOT = "This file could not be graded: "  # how a note begins that says why
 
 
 @dataclass(frozen=True)
+class Question:
+    """What no program grades, and the most points that it gives."""
+
+    name: str
+    out_of: float
+
+
+@dataclass(frozen=True)
 class Score:
-    """One student's notebook. ``row`` is the submission that counts, None where nothing was handed in."""
+    """One student's notebook. ``row`` is the submission that counts, None where nothing was handed in.
+
+    ``asked`` are the notebook's questions that are graded by hand, of anybody.
+    """
 
     student: str
     notebook: str
     row: Row | None
     marks: tuple[Mark, ...] = ()
     policy: Policy = Policy()
+    asked: tuple[Question, ...] = ()
 
     @property
     def by_hand(self) -> dict[str, Mark]:
@@ -90,13 +102,15 @@ class Score:
 
     @property
     def out_of(self) -> float:
-        """The most points that this notebook gives, questions graded by hand among them."""
-        most = (
-            {verdict.exercise: verdict.out_of for verdict in self.row.graded.verdicts} if self.row else {}
-        )
-        for name, mark in self.by_hand.items():
-            most.setdefault(name, mark.out_of)
-        return total([*most.values(), *(mark.out_of for mark in self.questions)])
+        """The most points that this notebook gives, to anybody: exercises, and questions graded by hand."""
+        declared = exercises.of_notebook(self.notebook) if self.notebook else []
+        most = {exercise.name: exercise.points for exercise in declared}
+        for verdict in self.row.graded.verdicts if self.row else ():
+            most[verdict.exercise] = verdict.out_of
+        questions = {question.name: question.out_of for question in self.asked}
+        for mark in self.questions:
+            questions.setdefault(mark.question, mark.out_of)
+        return total([*most.values(), *questions.values()])
 
 
 def total(points: Iterable[float]) -> float:
@@ -148,7 +162,21 @@ def scores_of(rows: Iterable[Row], marks: Iterable[Mark], policy: Policy = Polic
         elif _is_settled(by_hand[key]):
             del best[unread]
     keys = sorted({*best, *by_hand}, key=lambda key: (key[0], not key[1], key[1]))
-    return [Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy) for key in keys]
+    asked = {notebook: _questions(by_hand, notebook) for _, notebook in keys}
+    return [
+        Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy, asked[key[1]]) for key in keys
+    ]
+
+
+def _questions(by_hand: dict[tuple[str, str], list[Mark]], notebook: str) -> tuple[Question, ...]:
+    """A notebook's questions, from everybody's marks by student and notebook."""
+    most: dict[str, float] = {}
+    for (student, of_marks), marks in by_hand.items():
+        if of_marks != notebook:
+            continue
+        for mark in Score(student, notebook, None, tuple(marks)).questions:
+            most[mark.question] = max(mark.out_of, most.get(mark.question, 0))
+    return tuple(Question(name, out_of) for name, out_of in most.items())
 
 
 def _is_settled(marks: list[Mark]) -> bool:

@@ -42,7 +42,8 @@ def full_table(scores: list[Score], roster: Roster = Roster()) -> list[list]:
     table = [[*header, *lateness, *name, *exercises, *questions]]
     for score in scores:
         row = score.row
-        line = [score.student, score.notebook, _or_blank(score.points), score.out_of]
+        out_of = score.out_of if score.notebook else ""
+        line = [score.student, score.notebook, _or_blank(score.points), out_of]
         line += [row.graded.state, row.level, row.file] if row else ["nothing handed in", "", ""]
         if lateness:
             line += [score.days_late, score.off]
@@ -59,8 +60,12 @@ def full_table(scores: list[Score], roster: Roster = Roster()) -> list[list]:
 def nothing_came(scores: list[Score], roster: Roster) -> list[Score]:
     """Empty scores for those on the roster who are in none, one for each notebook of the class."""
     missing = roster.missing({score.student for score in scores})
-    notebooks = sorted({score.notebook for score in scores if score.notebook}) or [""]
-    return [Score(person.name, notebook, None) for person in missing for notebook in notebooks]
+    asked = {score.notebook: score.asked for score in scores if score.notebook} or {"": ()}
+    return [
+        Score(person.name, notebook, None, asked=asked[notebook])
+        for person in missing
+        for notebook in sorted(asked)
+    ]
 
 
 def _or_blank(points: float | None) -> float | str:
@@ -98,6 +103,7 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
     something was not graded: a partial total would be taken for the score.
     """
     scores = list(scores)
+    counts = {id(score.row): score for score in scores if score.row}
     missing = [name for score in scores for name in score.not_graded]
     if missing:
         raise ValueError(f"{', '.join(missing)}: {NOT_GRADED}, so there is no total.")
@@ -117,12 +123,17 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
         "tests": tests,
         "output": "\n".join(
             [
-                *(line for row in rows for line in (cards.heading(row), *row.graded.notes)),
+                *(line for row in rows for line in _about(row, counts.get(id(row)))),
                 *(cards.lateness(score) for score in scores if score.days_late),
             ]
         ),
         "extra_data": {key: ", ".join(values) for key, values in about.items()},
     }
+
+
+def _about(row: Row, score: Score | None) -> list[str]:
+    """The lines above the tests."""
+    return [cards.heading(row, score), *row.graded.notes]
 
 
 def _tests(score: Score) -> list[dict]:
