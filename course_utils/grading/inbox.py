@@ -54,9 +54,10 @@ def submissions(
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
     Students are named by Canvas' file names (``name_id``), by Moodle's, by Gradescope's metadata, by the
-    folder that is theirs, or by the file. A student whose folder or zip holds no notebook is listed with a file that says
-    so. With ``student``, all files are that student's, however they are named. Files in ``leave_out`` are
-    the grader's own. ``tell`` is called with a sentence about everything else that is left out.
+    folder that is theirs, or by the file. A student whose folder or zip holds no notebook is listed with a
+    file that says so. With ``student``, all files are that student's, however they are named. Files in
+    ``leave_out`` are the grader's own. ``tell`` is called with a sentence about everything else that is left
+    out.
     """
     if not source.exists():
         raise ValueError(
