@@ -221,6 +221,20 @@ def test_who_is_forgotten_is_in_no_remembered_table_either(recorded, tmp_path, e
         assert b"bosecretname" not in file.read_bytes().lower()
 
 
+def test_an_extension_by_the_rosters_name_stays_when_the_file_comes_after_a_mark(recorded, tmp_path):
+    (tmp_path / "roster.csv").write_text("student,ID\nBo Li,2\n")
+    (tmp_path / "more.csv").write_text("student,days\nBo Li,1\n")
+    (tmp_path / "marks.csv").write_text(f"student,notebook,question,points,out_of\nBo Li,{ONE},essay,1,1\n")
+    lay_out(tmp_path / "in", {"ada_1_1_hw.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
+    command += ["--out", str(tmp_path / "out"), "--off-per-day", "1"]
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--extensions", str(tmp_path / "more.csv")]
+    assert main([*command, *tables, "--marks", str(tmp_path / "marks.csv")]) == 0
+    lay_out(tmp_path / "in", {"libo_LATE_2_2_hw.ipynb": sheet()})
+    assert main(command) == 0
+    assert points(tmp_path / "out") == {"ada_1": ("7", None), "libo_2": ("8", None)}
+
+
 def test_an_option_that_is_wrong_is_not_remembered(recorded, tmp_path, export, capsys):
     command = ["grade", str(export), "--scores", str(tmp_path / "s.sqlite")]
     assert main([*command, "--roster", str(tmp_path / "no.csv"), *DUE]) == 1

@@ -221,12 +221,12 @@ def test_a_mark_by_the_roster_stays_with_the_student_when_a_file_comes(recorded,
     (tmp_path / "roster.csv").write_text('student,ID\n"Love, Ada",1\n"Li, Bo",2\n')
     command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
     command += ["--out", str(tmp_path / "out"), "--roster", str(tmp_path / "roster.csv")]
-    for name, points in (("Bo Li", 1), ("libo_2", 2)):
-        (tmp_path / "marks.csv").write_text(f"{COLUMNS}{name},{ONE},discussion,{points},2\n")
+    for name, points, total in (("Bo Li", 1, "1"), ("libo_2", 2, "9"), ("Li, Bo", 1, "8"), ("2", "", "7")):
+        (tmp_path / "marks.csv").write_text(f'{COLUMNS}"{name}",{ONE},discussion,{points},2\n')
         assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
+        lines = {line["name"]: line["points"] for line in lines_of(tmp_path / "out")}
+        assert lines == {"Love, Ada": "7", "Li, Bo": total}
         lay_out(tmp_path / "in", {"libo_2_3_hw.ipynb": sheet()})
-    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
-    assert lines == {"loveada_1": ("7", "9"), "libo_2": ("9", "9")}
 
 
 def test_headings_say_the_points_that_count_and_pages_have_the_rosters_name(recorded, tmp_path, capsys):

@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import exercises
@@ -96,13 +96,16 @@ def _with(scores: Scores, args: argparse.Namespace) -> int:
     if args.forget:
         forget(scores, args.forget, args.out)
     handed_in = _handed_in(args) if args.submissions else []
-    known = scores.students() | {file.student for file in handed_in}
+    came = {row.student for row in scores.rows()} | {file.student for file in handed_in}
+    known = scores.students() | came
     chosen, as_before = options.merged(args, options.of_text(scores.remembered()), known)
     check_exercises(args, chosen.notebook)
+    rename_marks(scores, chosen.roster, came)
+    known = scores.students() | came
     plan = _plan(args, chosen, known)
     if as_before:
         print(as_before)
-    scores.give(marks.read(args.marks, plan.roster.naming(known)) if args.marks else [])
+    scores.give(marks.read(args.marks, plan.roster.naming(came, known)) if args.marks else [])
     scores.remember(chosen.as_text())
     done = Run(args, [file for file in handed_in if plan.wants(file.student)], plan.notebook)
     done.run(scores)
@@ -124,6 +127,14 @@ def _with(scores: Scores, args: argparse.Namespace) -> int:
     if plan.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
+
+
+def rename_marks(scores: Scores, people: roster.Roster, came: set[str]) -> None:
+    """Give marks that were stored under a name on the roster to the student whose file has come since."""
+    before = scores.marks()
+    after = people.renamed(before, came)
+    taken_back = [replace(mark, points=None) for mark in before if mark not in after]
+    scores.give([*taken_back, *after])
 
 
 def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Namespace) -> str:

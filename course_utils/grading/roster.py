@@ -80,18 +80,22 @@ class Roster:
 
         return find
 
-    def naming(self, known: Iterable[str]) -> Callable[[str], str]:
-        """What gives the name of a known student, else the roster's. ValueError for a name in neither."""
-        students = set(known)
-        find = self.finder(students)
-        everybody = students | {person.name for person in self.people}
+    def naming(self, handed_in: Iterable[str], others: Iterable[str] = ()) -> Callable[[str], str]:
+        """What gives the name of a student who handed in, else the roster's, else that of one of the others.
+
+        ValueError for a name that is nobody's.
+        """
+        students, others = set(handed_in), set(others)
+        find, find_other = self.finder(students), self.finder(others)
+        everybody = students | others | {person.name for person in self.people}
 
         def name_of(text: str) -> str:
             student, person = find(text), self.person(text)
+            if student is None and person:
+                student = person.name
+            student = student or find_other(text)
             if student:
                 return student
-            if person:
-                return person.name
             raise ValueError(
                 f"{names.nobody(text, everybody)} Students are named as in scores.csv or on --roster."
             )
