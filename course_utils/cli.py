@@ -93,9 +93,8 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("--similar", type=Path, metavar="HTML", help="a page of answers that are alike, for a person to judge")
     add("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
 
-    what = "With --scores, --notebook, --canvas and all but --marks are as in the last report where they are not given; \"\" takes " \
-           "one back. Marks stay, too."
-    add = grade.add_argument_group("what counts", what).add_argument
+    kept = 'The database of --scores keeps these, --notebook and --canvas for the next run; "" takes a value back.'
+    add = grade.add_argument_group("what counts", kept).add_argument
     add("--marks", type=Path, metavar="CSV",
         help="points given by hand: student,notebook,question,points,out_of,comment")
     add("--roster", metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
