@@ -382,6 +382,17 @@ def test_a_file_that_cannot_be_read_has_no_score_and_its_student_is_named(record
     assert "No score, look at: bo_2" in in_class and "1 other notebook" in in_class
 
 
+def test_what_the_judge_says_of_another_notebook_is_told_from_what_is_unreadable(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    terms = judge.Terms(scores.secret, notebook=TWO)
+    for student, content in (("ada", submissions.as_bytes(submissions.filled())), ("bo", b"x")):
+        (result,) = judge.grade(content, one_server(), terms)
+        scores.write(student, "hw.ipynb", content, result, "full", "1")
+    rows, every = report.Plan(notebook=TWO).read(scores)
+    assert [row.graded.state for row in rows] == ["other notebook", "unreadable"]
+    assert scoring.to_look_at(every)[0] == f"ada (hw.ipynb: it is {ONE}; the assignment is {TWO})"
+
+
 def test_of_many_files_that_cannot_be_read_ten_are_named(recorded, tmp_path, capsys):
     main(["grade", str(lay_out(tmp_path / "in", {f"s{i:02}.ipynb": b"x" for i in range(13)}))])
     message = capsys.readouterr().err
