@@ -33,16 +33,20 @@ def positive(text: str) -> int:
     return number
 
 
-def moment(text: str):
-    """A due date."""
+def moment(text: str) -> str:
+    """A due date, as it was typed; "" for none."""
     from .grading import late
-    return late.due(text)
+    if text:
+        late.due(text)
+    return text
 
 
-def per_day(text: str) -> tuple[float, bool]:
-    """Points off by the day."""
+def per_day(text: str) -> str:
+    """Points off by the day, as they were typed; "" for none."""
     from .grading import late
-    return late.per_day(text)
+    if text:
+        late.per_day(text)
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -81,24 +85,25 @@ def grade_arguments(grade: argparse.ArgumentParser) -> None:
     add("submissions", type=Path, nargs="?", metavar="FOLDER",
         help="notebooks, a folder for each student, or a zip from Canvas or Gradescope")
     add("--scores", type=Path, metavar="FILE", help="the database; what is in it and unchanged is not run again")
-    add("--notebook", default="", metavar="NAME", help="the assignment's notebook; others do not count")
+    add("--notebook", metavar="NAME", help="the assignment's notebook; others do not count")
     add("--out", type=Path, metavar="FOLDER", help="scores.csv, a page for each student, one for the class")
-    add("--canvas", default="", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
+    add("--canvas", metavar="COLUMN", help="scores.csv as Canvas imports it, into that column")
     add("--feedback", type=Path, metavar="ZIP", help="all pages of feedback, named as Canvas takes them back")
     add("--results", type=Path, metavar="FILE", help="results.json for Gradescope, of one student")
     add("--similar", type=Path, metavar="HTML", help="a page of answers that are alike, for a person to judge")
     add("--gradescope-zip", type=Path, metavar="FILE", help="write the zip that Gradescope runs, and grade nothing")
 
-    add = grade.add_argument_group("what counts").add_argument
+    kept = 'The database of --scores keeps these, --notebook and --canvas for the next run; "" takes a value back.'
+    add = grade.add_argument_group("what counts", kept).add_argument
     add("--marks", type=Path, metavar="CSV",
         help="points given by hand: student,notebook,question,points,out_of,comment")
-    add("--roster", type=Path, metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
-    add("--counts", choices=("best", "last", "first"), default="best",
-        help="which of several files for a notebook counts")
+    add("--roster", metavar="CSV", help="the class, as Canvas, Gradescope or Moodle export it")
+    add("--counts", choices=("best", "last", "first", ""), metavar="WHICH",
+        help="which of several files for a notebook counts: best, last or first")
     add("--due", type=moment, metavar="TIME", help='such as 2026-11-20 or "2026-11-20 18:00"')
-    add("--off-per-day", type=per_day, default=(0.0, False), metavar="POINTS",
+    add("--off-per-day", type=per_day, metavar="POINTS",
         help="what each day costs that begins after --due: points, or a share of all such as 10%%")
-    add("--extensions", type=Path, metavar="CSV", help="days more for some: student,days")
+    add("--extensions", metavar="CSV", help="days more for some: student,days")
 
     add = grade.add_argument_group("who").add_argument
     add("--student", action="append", default=[], metavar="NAME",

@@ -110,9 +110,8 @@ def recorded(monkeypatch):
             except ValueError as problem:
                 content, result = None, judge.Graded("", "unreadable", notes=(judge.not_graded(problem),))
             if notebook and result.notebook != notebook and content:
-                result = judge.Graded(
-                    "", "unreadable", notes=(f"It is {result.notebook}, and not {notebook}.",)
-                )
+                why = judge.not_graded(f"it is {result.notebook}; the assignment is {notebook}")
+                result = judge.Graded("", "unreadable", notes=(why,))
             names.append((file.student, file.name))
             scores.write(file.student, file.name, content, result, "full", "1")
             counted[result.state] += 1

@@ -358,3 +358,25 @@ def test_in_any_folders_no_notebook_is_lost_and_a_zip_is_read_like_a_folder(path
     for path, content in contents.items():
         if content == NB and not re.search(r"\.git|__MACOSX", path):
             assert any(path.endswith(name) for name in graded), path
+
+
+MOODLE = "Ada Love_300177_assignsubmission_"
+
+
+@pytest.mark.parametrize(
+    ("paths", "students"),
+    [
+        ([f"{MOODLE}file_/hw.ipynb", "Bo Li_300178_assignsubmission_file_/hw.ipynb"], {"Ada Love", "Bo Li"}),
+        ([f"{MOODLE}file_/hw.ipynb"], {"Ada Love"}),
+        ([f"class/{MOODLE}file_/part/hw.ipynb"], {"Ada Love"}),
+        ([f"{MOODLE}file_hw.ipynb", "Bo_300178_assignsubmission_file_hw.ipynb"], {"Ada Love", "Bo"}),
+        ([f"{MOODLE}file_/hw.ipynb", f"{MOODLE}onlinetext_/onlinetext.html"], {"Ada Love"}),
+        (
+            [f"{MOODLE}file_/hw.ipynb", "Ada Love_300179_assignsubmission_file_/hw.ipynb"],
+            {"Ada Love_300177", "Ada Love_300179"},
+        ),
+    ],
+)
+def test_moodles_folders_and_files_are_their_students(tmp_path, paths, students):
+    lay_out(tmp_path, {path: sheet() for path in paths})
+    assert {file.student for file in inbox.submissions(tmp_path)} == students

@@ -180,3 +180,63 @@ def test_feedback_goes_back_as_canvas_wants_it(recorded, tmp_path, capsys):
     )
     with zipfile.ZipFile(tmp_path / "feedback.zip") as archive:
         assert archive.namelist()[0].startswith("Ada_Love-")
+
+
+def test_a_later_report_is_made_with_the_options_of_the_last(recorded, tmp_path, export, capsys):
+    (tmp_path / "more.csv").write_text("student,days\nBo,1\nCi,1\n")
+    (tmp_path / "roster.csv").write_text("Name,SID\nAda,1\nBo,2\nCi,3\nDo,4\nEmmysecret,5\n")
+    stored = ["--scores", str(tmp_path / "s.sqlite"), "--out", str(tmp_path / "out")]
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--extensions", str(tmp_path / "more.csv")]
+    policy = [*DUE, "--off-per-day", "0.5", "--counts", "last", "--notebook", ONE]
+    assert main(["grade", str(export), *stored, *tables, *policy]) == 0
+    assert "As in the last report" not in capsys.readouterr().out
+    (tmp_path / "roster.csv").unlink()
+    (tmp_path / "more.csv").unlink()
+    expected = {"1": ("6.5", "1"), "2": ("7", "0"), "3": ("6", "2"), "4": ("7", "0"), "Emmysecret": ("", "0")}
+    assert points(tmp_path / "out") == expected
+    assert main(["grade", *stored, "--forget", "Do"]) == 0
+    assert (
+        f"As in the last report: --notebook {ONE}, --due {DUE[1]}, --off-per-day 0.5, --counts last, "
+        "--roster (4 names), --extensions (2 names)." in capsys.readouterr().out.splitlines()
+    )
+    del expected["4"]
+    assert points(tmp_path / "out") == expected
+    capsys.readouterr()
+    assert main(["grade", str(export), *stored, "--due", "", "--off-per-day", "", "--extensions", ""]) == 0
+    assert "--due" not in capsys.readouterr().out
+    assert {line["points"] for line in lines_of(tmp_path / "out")} == {"7", ""}
+    assert main(["grade", str(export), *stored, "--roster", ""]) == 0
+    assert "name" not in lines_of(tmp_path / "out")[0]
+
+
+def test_who_is_forgotten_is_in_no_remembered_table_either(recorded, tmp_path, export):
+    (tmp_path / "more.csv").write_text("student,days\nBosecretname,1\n")
+    (tmp_path / "roster.csv").write_text("Name,SID\nAda,1\nBosecretname,2\n" + "Other,\n" * 200)
+    stored = ["--scores", str(tmp_path / "s.sqlite")]
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--extensions", str(tmp_path / "more.csv")]
+    assert main(["grade", str(export), *stored, *tables]) == 0
+    assert b"Bosecretname" in (tmp_path / "s.sqlite").read_bytes()
+    assert main(["grade", *stored, "--forget", "Bosecretname"]) == 0
+    for file in tmp_path.glob("s.sqlite*"):
+        assert b"bosecretname" not in file.read_bytes().lower()
+
+
+def test_an_extension_by_the_rosters_name_stays_when_the_file_comes_after_a_mark(recorded, tmp_path):
+    (tmp_path / "roster.csv").write_text("student,ID\nBo Li,2\n")
+    (tmp_path / "more.csv").write_text("student,days\nBo Li,1\n")
+    (tmp_path / "marks.csv").write_text(f"student,notebook,question,points,out_of\nBo Li,{ONE},essay,1,1\n")
+    lay_out(tmp_path / "in", {"ada_1_1_hw.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
+    command += ["--out", str(tmp_path / "out"), "--off-per-day", "1"]
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--extensions", str(tmp_path / "more.csv")]
+    assert main([*command, *tables, "--marks", str(tmp_path / "marks.csv")]) == 0
+    lay_out(tmp_path / "in", {"libo_LATE_2_2_hw.ipynb": sheet()})
+    assert main(command) == 0
+    assert points(tmp_path / "out") == {"ada_1": ("7", None), "libo_2": ("8", None)}
+
+
+def test_an_option_that_is_wrong_is_not_remembered(recorded, tmp_path, export, capsys):
+    command = ["grade", str(export), "--scores", str(tmp_path / "s.sqlite")]
+    assert main([*command, "--roster", str(tmp_path / "no.csv"), *DUE]) == 1
+    assert main(command) == 0
+    assert "As in the last report" not in capsys.readouterr().out

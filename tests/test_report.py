@@ -92,11 +92,22 @@ COLUMNS = "student,notebook,question,points,out_of\n"
     ("marks", "says"),
     [
         ("a,b\n1,2\n", "student, notebook, question, points, out_of is missing"),
-        (f"{COLUMNS}a,{ONE},c,many,2\n", "line 2: could not convert"),
-        (f"{COLUMNS}a,{ONE},c,1\n", "c has no out_of"),
-        (f"{COLUMNS}a,{ONE},c,nan,2\n", "points and out_of are numbers"),
-        (f"{COLUMNS}a,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
-        (f"{COLUMNS}a,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"),
+        (f"{COLUMNS}half_4,{ONE},c,many,2\n", "line 2: could not convert"),
+        (f"{COLUMNS}half_4,{ONE},c,1\n", "c has no out_of"),
+        (f"{COLUMNS}half_4,{ONE},c,nan,2\n", "points and out_of are numbers"),
+        (f"{COLUMNS}half_4,{ONE},degrees,1,2\n", "degrees is out of 1 points"),
+        (f"{COLUMNS}half_4,{ONE},degree,1,1\n", f"degree is not an exercise of {ONE}; did you mean degrees?"),
+        (f"{COLUMNS}half_4,{ONE},To edge index,1,1\n", "did you mean to_edge_index?"),
+        (f"{COLUMNS}half_4,{TWO},degrees,1,1\n", f"degrees is an exercise of {ONE}, and the line says {TWO}"),
+        (
+            f"{COLUMNS}half_4,{ONE},c,1,1\nhalf4,{ONE},c,1,1\n",
+            "line 3: There is no half4. Did you mean half_4?",
+        ),
+        (
+            f"{COLUMNS}half_4,{ONE},c,1,1\nlibrary_7,{ONE},c,1,2\n",
+            "c is out of 2 points here and out of 1 in a line",
+        ),
+        (f"{COLUMNS}half_4,b,c,1,2\n", "b is not a notebook; there are 01_graph_tasks"),
         ("M\xfcller", "is not UTF-8 text"),
     ],
 )
@@ -106,7 +117,7 @@ def test_marks_that_cannot_be_read(small_class, tmp_path, capsys, marks, says):
     assert says in capsys.readouterr().err
 
 
-def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, capsys):
+def test_marks_are_taken_back_and_a_student_of_whom_nothing_came_is_on_the_roster(recorded, tmp_path, capsys):
     marks, scores = tmp_path / "marks.csv", store.Scores(tmp_path / "s.sqlite")
     head = "student,notebook,question,points,out_of,comment\n"
     for points, kept in (("0.1", [("ada", 0.1)]), ("2", [("ada", 2)]), ("", [])):
@@ -114,8 +125,17 @@ def test_marks_are_taken_back_and_strangers_are_named(small_class, tmp_path, cap
         scores.give(marks_by_hand.read(marks))
         assert [(mark.student, mark.points) for mark in scores.marks()] == kept
     marks.write_text(f"{head}ada,01_graph_tasks,discussion,1,2,\n")
-    assert main(["grade", str(next((small_class / "in").glob("half*"))), "--marks", str(marks)]) == 0
-    assert "nothing came from ada" in capsys.readouterr().err
+    lay_out(tmp_path / "in", {"adda.ipynb": sheet()})
+    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--marks", str(marks)]
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "line 2: There is no ada. Did you mean adda? Students are named as in scores.csv" in message
+    assert not recorded
+    (tmp_path / "roster.csv").write_text("student\nadda\nAda\n")
+    assert main([*command, "--roster", str(tmp_path / "roster.csv")]) == 0
+    assert "othing came from" not in capsys.readouterr().err
+    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
+    assert lines == {"adda": ("7", "9"), "Ada": ("1", "9")}
 
 
 @pytest.mark.parametrize(
@@ -138,8 +158,8 @@ def test_pages_and_tables_lose_nobody(tmp_path):
     ]
     scores = scoring.scores_of(rows, [])
     assert [line[:2] for line in tables.full_table(scores)[1:]] == [
-        ["a", ""],
         ["a", submissions.ONE],
+        ["a", ""],
         ["b_1", ""],
     ]
     assert [line[-1] for line in tables.canvas_table(scores, "HW")[1:]] == [0, ""]
@@ -147,11 +167,11 @@ def test_pages_and_tables_lose_nobody(tmp_path):
     assert (
         "another file" not in page
         and "No function <code>degrees</code>" in page
-        and "In all: 0 of 1 points" in page
+        and "In all: 0 of 7 points" in page
     )
     results = tables.results(rows[:2], scores[:2])
     assert (
-        "g: 0 of 0 points (unreadable)" in results["output"]
+        "g: unreadable" in results["output"]
         and results["extra_data"]["level"] == "full, full"
     )
 
@@ -183,6 +203,56 @@ def test_every_page_escapes_what_students_wrote(tmp_path):
     for name in ("../up", "a/b", "..", "con\n", "=1+1", "x" * 300):
         assert (tmp_path / f"{names.file_name(name)}.html").resolve().parent == tmp_path
     assert names.cell("=1+1") == "'=1+1"
+
+
+def test_a_notebook_has_the_same_maximum_for_everybody(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": sheet({"degrees": 0})})
+    (tmp_path / "roster.csv").write_text("student\nada\nbo\nci\ndo\n")
+    lines = [f"ada,{ONE},discussion,2,3", f"ci,{ONE},essay,1,2", f"do,{ONE},degrees,1,"]
+    (tmp_path / "marks.csv").write_text("\n".join([COLUMNS.strip(), *lines]))
+    tables = ["--roster", str(tmp_path / "roster.csv"), "--marks", str(tmp_path / "marks.csv")]
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *tables]) == 0
+    lines = {line["student"]: (line["points"], line["out of"]) for line in lines_of(tmp_path / "out")}
+    assert lines == {"ada": ("9", "12"), "bo": ("6", "12"), "ci": ("1", "12"), "do": ("1", "12")}
+
+
+def test_a_mark_by_the_roster_stays_with_the_student_when_a_file_comes(recorded, tmp_path):
+    lay_out(tmp_path / "in", {"loveada_1_2_hw.ipynb": sheet()})
+    (tmp_path / "roster.csv").write_text('student,ID\n"Love, Ada",1\n"Li, Bo",2\n')
+    command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
+    command += ["--out", str(tmp_path / "out"), "--roster", str(tmp_path / "roster.csv")]
+    for name, points, total in (("Bo Li", 1, "1"), ("libo_2", 2, "9"), ("Li, Bo", 1, "8"), ("2", "", "7")):
+        (tmp_path / "marks.csv").write_text(f'{COLUMNS}"{name}",{ONE},discussion,{points},2\n')
+        assert main([*command, "--marks", str(tmp_path / "marks.csv")]) == 0
+        lines = {line["name"]: line["points"] for line in lines_of(tmp_path / "out")}
+        assert lines == {"Love, Ada": "7", "Li, Bo": total}
+        lay_out(tmp_path / "in", {"libo_2_3_hw.ipynb": sheet()})
+
+
+def test_headings_say_the_points_that_count_and_pages_have_the_rosters_name(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada_LATE_1_2_hw.ipynb": sheet({"degrees": 0})})
+    (tmp_path / "marks.csv").write_text(f"{COLUMNS}ada_1,{ONE},degrees,0.5,\n")
+    (tmp_path / "roster.csv").write_text('Name,SID\n"Love, Ada",1\n')
+    command = ["grade", str(tmp_path / "in"), "--off-per-day", "2", "--marks", str(tmp_path / "marks.csv")]
+    command += ["--roster", str(tmp_path / "roster.csv")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert f"{ONE}: 4.5 of 7 points" in capsys.readouterr().out
+    page = (tmp_path / "out" / "students" / "ada_1.html").read_text()
+    assert f"<h2>{ONE}: 4.5 of 7 points</h2>" in page and "<h1>Love, Ada</h1>" in page
+    assert "6 of 7 points" not in page
+    result = json.loads((tmp_path / "out" / "results" / f"ada_1-{ONE}.json").read_text())
+    assert result["score"] == 4.5 and f"{ONE}: 4.5 of 7 points" in result["output"]
+
+
+def test_a_class_without_a_place_for_its_scores_is_shown_and_told_so(recorded, tmp_path, capsys):
+    unfinished = sheet({"degrees": None})
+    lay_out(tmp_path / "in", {"ada.ipynb": sheet(), "bo.ipynb": b"x", "ci.ipynb": unfinished})
+    assert main(["grade", str(tmp_path / "in")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    expected = [f"ada, {ONE}: 7 of 7 points", "bo, bo.ipynb: unreadable", f"ci, {ONE}: not graded"]
+    assert lines[:3] == expected and lines[3].startswith("Nothing was saved. --scores FILE")
+    main(["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")])
+    assert "Nothing was saved" not in capsys.readouterr().out
 
 
 # What was not graded --------------------------------------------------------------------------------------
@@ -272,6 +342,86 @@ def test_gradescope_gets_the_total_where_a_perfect_file_lies_beside_one_that_was
     lay_out(tmp_path, {"submission/a.ipynb": sheet({"degrees": None}), "submission/b.ipynb": sheet()})
     main(["grade", str(tmp_path / "submission"), "--results", str(tmp_path / "results.json")])
     assert json.loads((tmp_path / "results.json").read_text())["score"] == 7
+
+
+# What could not be read -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_read_has_no_score_and_its_student_is_named(recorded, tmp_path, capsys):
+    lay_out(
+        tmp_path / "in",
+        {
+            "ada_1_1_a.ipynb": sheet(),
+            "ada_1_2_b.ipynb": b"no notebook",
+            "bo_2_3_b.ipynb": b"no notebook",
+            "gil_3_4_c.ipynb": sheet(notebook=TWO),
+        },
+    )
+    command = ["grade", str(tmp_path / "in"), "--notebook", ONE, "--out", str(tmp_path / "out")]
+    assert main([*command, "--canvas", "HW"]) == 0
+    assert [(line["ID"], line["HW"]) for line in lines_of(tmp_path / "out")] == [
+        ("1", "7"),
+        ("2", ""),
+        ("3", ""),
+    ]
+    message = capsys.readouterr().err
+    assert "No score, look at: bo_2 (bo_2_3_b.ipynb: Expecting value" in message
+    assert f"; gil_3 (gil_3_4_c.ipynb: it is {TWO}; the assignment is {ONE}). Give points" in message
+    assert "ada" not in message
+    main(command)
+    lines = lines_of(tmp_path / "out")
+    assert [(line["student"], line["points"], line["state"]) for line in lines] == [
+        ("ada_1", "7", "graded"),
+        ("ada_1", "", "unreadable"),
+        ("bo_2", "", "unreadable"),
+        ("gil_3", "", "other notebook"),
+    ]
+    page = (tmp_path / "out" / "students" / "gil_3.html").read_text()
+    assert "gil_3_4_c.ipynb: other notebook" in page and "0 of 0" not in page
+    in_class = (tmp_path / "out" / "class.html").read_text()
+    assert "No score, look at: bo_2" in in_class and "1 other notebook" in in_class
+
+
+def test_what_the_judge_says_of_another_notebook_is_told_from_what_is_unreadable(tmp_path):
+    scores = store.Scores(tmp_path / "s.sqlite")
+    terms = judge.Terms(scores.secret, notebook=TWO)
+    for student, content in (("ada", submissions.as_bytes(submissions.filled())), ("bo", b"x")):
+        (result,) = judge.grade(content, one_server(), terms)
+        scores.write(student, "hw.ipynb", content, result, "full", "1")
+    rows, every = report.Plan(notebook=TWO).read(scores)
+    assert [row.graded.state for row in rows] == ["other notebook", "unreadable"]
+    assert scoring.to_look_at(every)[0] == f"ada (hw.ipynb: it is {ONE}; the assignment is {TWO})"
+
+
+def test_of_many_files_that_cannot_be_read_ten_are_named(recorded, tmp_path, capsys):
+    main(["grade", str(lay_out(tmp_path / "in", {f"s{i:02}.ipynb": b"x" for i in range(13)}))])
+    message = capsys.readouterr().err
+    assert "s09 (" in message and "s10" not in message and "; and 3 more." in message
+
+
+def test_points_by_hand_are_a_score_of_an_unreadable_file_only_if_all_are_given(recorded, tmp_path, capsys):
+    lay_out(tmp_path / "in", {"ada.ipynb": b"x", "bo.ipynb": b"x"})
+    lines = [f"ada,{ONE},discussion,2,2", *(f"bo,{ONE},{name},1," for name in FULL[ONE])]
+    (tmp_path / "marks.csv").write_text("\n".join([COLUMNS.strip(), *lines]))
+    command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    command += ["--marks", str(tmp_path / "marks.csv")]
+    assert main(command) == 0
+    lines = [(line["student"], line["notebook"], line["points"]) for line in lines_of(tmp_path / "out")]
+    assert lines == [("ada", ONE, ""), ("bo", ONE, "4")]
+    message = capsys.readouterr().err
+    assert "look at: ada (" in message and "bo (" not in message
+    main([*command, "--canvas", "HW"])
+    assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["", "4"]
+
+
+@pytest.mark.parametrize("content", [b"x", sheet(notebook=TWO)])
+def test_gradescope_gets_a_0_with_the_reason_of_an_upload_that_cannot_be_read(recorded, tmp_path, content):
+    lay_out(tmp_path, {"submission/hw.ipynb": content})
+    results = tmp_path / "results.json"
+    command = ["grade", str(tmp_path / "submission"), "--results", str(results), "--notebook", ONE]
+    assert main(command) == 0
+    result = json.loads(results.read_text())
+    assert result["score"] == 0 and "could not be graded" in result["output"]
 
 
 # Names ----------------------------------------------------------------------------------------------------
@@ -377,7 +527,7 @@ def test_an_assignment_is_bound_to_its_notebook(recorded, tmp_path, capsys):
         assert [line["HW"] for line in lines_of(tmp_path / "out")] == ["7"]
     results = tmp_path / "results.json"
     assert main(["grade", str(tmp_path / "in"), "--results", str(results), "--notebook", ONE]) == 0
-    assert json.loads(results.read_text())["score"] == 7 and f"and not {ONE}" in results.read_text()
+    assert json.loads(results.read_text())["score"] == 7 and f"the assignment is {ONE}" in results.read_text()
     assert main([*command, "--notebook", "01_graph_task"]) == 2
     assert f"Did you mean {ONE}" in capsys.readouterr().err
 
@@ -403,7 +553,7 @@ def test_another_notebook_that_was_graded_before_is_told_and_nobody_vanishes(
         line["student"]: (line["notebook"], line["state"], line["points"])
         for line in lines_of(tmp_path / "out")
     }
-    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "unreadable", "0")}
+    assert lines == {"ada": (ONE, "graded", "7"), "bo": ("", "other notebook", "")}
     page = (tmp_path / "out" / "students" / "bo.html").read_text()
     assert f"it is {TWO}; the assignment is {ONE}" in page
 

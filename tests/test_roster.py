@@ -43,7 +43,7 @@ def written(folder, text, encoding="utf-8-sig"):
 def test_rosters_of_every_platform_name_the_class(tmp_path, text):
     people = roster.read(written(tmp_path, text))
     ada, bo = people.people[:2]
-    for student in ("Ada Love", "ada love", "Love, Ada", " Ada  Love", "loveada_101"):
+    for student in ("Ada Love", "ada love", "Love, Ada", " Ada  Love", "loveada_101", "Ada_Love", "love-ada"):
         assert people.person(student) is ada
     for student in ("Bo M\u00fcller", "Bo Mu\u0308ller"):
         assert people.person(student) is bo
@@ -114,3 +114,9 @@ def test_a_roster_inside_the_folder_is_no_student(recorded, tmp_path, monkeypatc
         csv.writer(file).writerows([["student"], ["ada"]])
     assert main(["grade", ".", "--roster", "class list"]) == 0
     assert recorded == [("ada", "ada/hw.ipynb")]
+
+
+def test_a_login_with_an_underscore_is_not_the_one_with_a_hyphen(tmp_path):
+    people = roster.read(written(tmp_path, "name,login\nAda Love,a_love\nAnn Love,a-love\n"))
+    assert people.person("a_love") is people.people[0] and people.person("a-love") is people.people[1]
+    assert people.person("a love") is None

@@ -7,6 +7,7 @@ from html import escape
 
 from ..exercises import card
 from ..exercises.verdict import Finding, Verdict
+from .records import WITHOUT_SCORE
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
 
@@ -40,13 +41,33 @@ def by_hand(mark: Mark | None) -> str:
     return f"<p>Points given by hand: {mark.points:g} of {mark.out_of:g}{comment}</p>"
 
 
-def heading(row: Row) -> str:
-    """One line about a submission: what it is, and its points if it has a total."""
+def heading(row: Row, score: Score | None = None) -> str:
+    """One line about a submission: what it is, and its points if it has a total.
+
+    With the score in which it counts, points off for lateness and points by hand are among them.
+    """
+    if score is not None:
+        return summary(score)
     name = row.graded.notebook or row.file
-    if row.graded.state == NOT_GRADED:
-        return f"{name}: not graded"
-    state = "" if row.graded.state == "graded" else f" ({row.graded.state})"
-    return f"{name}: {row.graded.points} of {row.graded.out_of} points{state}"
+    if row.graded.state in (NOT_GRADED, *WITHOUT_SCORE):
+        return f"{name}: {row.graded.state}"
+    return f"{name}: {row.graded.points:g} of {row.graded.out_of:g} points{_ending(row)}"
+
+
+def summary(score: Score) -> str:
+    """One line about a score: of what it is, and the points that count."""
+    name = score.notebook or score.row.file
+    if score.points is not None:
+        return f"{name}: {score.points:g} of {score.out_of:g} points{_ending(score.row)}"
+    if score.not_graded:
+        return f"{name}: {NOT_GRADED}"
+    return f"{name}: {score.row.graded.state}"
+
+
+def _ending(row: Row | None) -> str:
+    """How the submission's run ended, where that was not as usual."""
+    usual = row is None or row.graded.state in ("graded", NOT_GRADED)
+    return "" if usual else f" ({row.graded.state})"
 
 
 def lateness(score: Score) -> str:
@@ -56,6 +77,6 @@ def lateness(score: Score) -> str:
     return f"Handed in {days} late: {score.off:g} points off, {left:g} of {score.out_of:g} are left."
 
 
-def as_text(row: Row) -> list[str]:
-    """One submission for a terminal: its cards as text."""
-    return [heading(row), *row.graded.notes, *(repr(of(verdict)) for verdict in row.graded.verdicts)]
+def as_text(row: Row, score: Score | None = None) -> list[str]:
+    """One submission for a terminal: its cards as text, and its points as `heading` says them."""
+    return [heading(row, score), *row.graded.notes, *(repr(of(verdict)) for verdict in row.graded.verdicts)]

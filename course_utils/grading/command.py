@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import exercises
@@ -16,9 +16,9 @@ from . import (
     cards,
     files,
     inbox,
-    late,
     marks,
     names,
+    options,
     release,
     report,
     roster,
@@ -28,22 +28,24 @@ from . import (
     store,
     tables,
 )
-from .store import Mark, Row, Scores
+from .store import Row, Scores
 
 REMOVED = {
     "submission": "file",
     "verdict": "verdict",
     "mark": "mark by hand",
 }  # table -> what a line of it is
+NAMED = 10  # students in a sentence; of more, only the number
 
 
 def grade(args: argparse.Namespace) -> int:
     """Grade, report, or remove, as the arguments say. Returns the exit code; ValueError where they are
     wrong."""
-    notebook = notebook_named(args.notebook)
-    check_exercises(args, notebook)
+    if args.notebook:
+        args.notebook = notebook_named(args.notebook)
+    check_exercises(args, args.notebook)
     if args.gradescope_zip:
-        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, notebook))
+        print(release.gradescope(args.root or build.find_root(), args.gradescope_zip, args.notebook or ""))
         return 0
     if not args.submissions and not args.forget:
         print(
@@ -58,7 +60,7 @@ def grade(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         scores = Scores(args.scores or Path(folder, "scores.sqlite"))
         try:
-            return _with(scores, args, notebook)
+            return _with(scores, args)
         finally:
             scores.close()
 
@@ -67,12 +69,12 @@ def notebook_named(text: str) -> str:
     """The notebook's name; ValueError, with names like it, where there is none."""
     known = sorted({exercise.notebook for exercise in exercises.all_exercises().values()})
     name = Path(text).stem
-    if text and name not in known:
+    if name not in known:
         raise ValueError(f"{names.nobody(text, known)} The notebooks are {', '.join(known)}.")
     return name
 
 
-def check_exercises(args: argparse.Namespace, notebook: str) -> None:
+def check_exercises(args: argparse.Namespace, notebook: str | None) -> None:
     """ValueError, with the next step, if what --exercise names cannot be tried again."""
     if not args.exercise:
         return
@@ -89,16 +91,23 @@ def check_exercises(args: argparse.Namespace, notebook: str) -> None:
         raise ValueError("--again grades everything once more, --exercise only some: leave one of them out.")
 
 
-def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
+def _with(scores: Scores, args: argparse.Namespace) -> int:
     """All of it, on an open database."""
     if args.forget:
         forget(scores, args.forget, args.out)
     handed_in = _handed_in(args) if args.submissions else []
-    known = scores.students() | {file.student for file in handed_in}
-    plan = _plan(args, notebook, known)
-    by_hand = plan.roster.renamed(marks.read(args.marks), known) if args.marks else []
-    scores.give(by_hand)
-    done = Run(args, [file for file in handed_in if plan.wants(file.student)], notebook)
+    came = {row.student for row in scores.rows()} | {file.student for file in handed_in}
+    known = scores.students() | came
+    chosen, as_before = options.merged(args, options.of_text(scores.remembered()), known)
+    check_exercises(args, chosen.notebook)
+    rename_marks(scores, chosen.roster, came)
+    known = scores.students() | came
+    plan = _plan(args, chosen, known)
+    if as_before:
+        print(as_before)
+    scores.give(marks.read(args.marks, plan.roster.naming(came, known)) if args.marks else [])
+    scores.remember(chosen.as_text())
+    done = Run(args, [file for file in handed_in if plan.wants(file.student)], plan.notebook)
     done.run(scores)
     if args.out:
         print("written:", ", ".join(map(str, report.write(scores, args.out, plan))))
@@ -109,15 +118,23 @@ def _with(scores: Scores, args: argparse.Namespace, notebook: str) -> int:
     rows, every = plan.read(scores)
     if args.similar:
         print(similar_page(scores, every, args))
-    _tell_of_names(args, plan, by_hand, rows, every)
-    if args.due and not any(row.handed_in_at or row.late for row in rows):
+    _tell_of_names(plan, every)
+    if plan.policy.due and not any(row.handed_in_at or row.late for row in rows):
         _tell(
             "--due: no file says when it was handed in. Gradescope's export does, and Canvas' marks those "
             "that are LATE."
         )
-    if args.canvas:
+    if plan.canvas:
         _tell_of_several(every)
     return done.told(rows, every) if args.submissions else 0
+
+
+def rename_marks(scores: Scores, people: roster.Roster, came: set[str]) -> None:
+    """Give marks that were stored under a name on the roster to the student whose file has come since."""
+    before = scores.marks()
+    after = people.renamed(before, came)
+    taken_back = [replace(mark, points=None) for mark in before if mark not in after]
+    scores.give([*taken_back, *after])
 
 
 def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Namespace) -> str:
@@ -132,33 +149,15 @@ def similar_page(scores: Scores, every: list[scoring.Score], args: argparse.Name
     return f"written: {args.similar}, {pairs}; it proves nothing"
 
 
-def _plan(args: argparse.Namespace, notebook: str, known: set[str]) -> report.Plan:
-    """What the report is about. ValueError for a name that nobody has, and for a table that cannot be
-    read."""
-    people = roster.read(args.roster) if args.roster else roster.Roster()
+def _plan(args: argparse.Namespace, chosen: options.Options, known: set[str]) -> report.Plan:
+    """What the report is about. ValueError for a name that nobody has."""
+    people = chosen.roster
     students = tuple(_known(text, known, people) for text in args.student)
-    extensions = late.extensions(args.extensions, known, people) if args.extensions else {}
-    per_day, percent = args.off_per_day
-    policy = late.Policy(args.counts, args.due, per_day, percent, extensions)
-    return report.Plan(args.canvas, notebook, students, people, policy)
+    return report.Plan(chosen.canvas, chosen.notebook, students, people, chosen.policy(known))
 
 
-def _tell_of_names(
-    args: argparse.Namespace,
-    plan: report.Plan,
-    by_hand: list[Mark],
-    rows: list[Row],
-    every: list[scoring.Score],
-) -> None:
-    """Say who is in one list and not in the other."""
-    there = {row.student for row in rows}
-    strangers = sorted({mark.student for mark in by_hand} - there)
-    if strangers:
-        sentences = " ".join(names.nobody(name, there) for name in strangers)
-        _tell(
-            f"{args.marks}: nothing came from {', '.join(strangers)}. {sentences} The names are those of "
-            "scores.csv; a line without points takes back what was given."
-        )
+def _tell_of_names(plan: report.Plan, every: list[scoring.Score]) -> None:
+    """Say who is only on the roster, and who is not on it."""
     if not plan.roster.people:
         return
     missing = [person.name for person in plan.missing(every)]
@@ -170,7 +169,7 @@ def _tell_of_names(
     unknown = plan.roster.strangers({score.student for score in every})
     if unknown:
         _tell(
-            f"{args.roster} does not list {', '.join(unknown)}. Their names are as they handed in; nothing "
+            f"The roster does not list {', '.join(unknown)}. Their names are as they handed in; nothing "
             "is lost."
         )
 
@@ -189,7 +188,7 @@ def _handed_in(args: argparse.Namespace) -> list[inbox.File]:
         own += [] if args.out.resolve() == args.submissions.resolve() else [args.out]
     is_one = args.results and args.submissions.is_dir()
     student = args.submissions.resolve().name or "student" if is_one else ""
-    return inbox.submissions(args.submissions, student, [path for path in own if path], _tell)
+    return inbox.submissions(args.submissions, student, [Path(path) for path in own if path], _tell)
 
 
 def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) -> str:
@@ -202,10 +201,12 @@ def _known(text: str, known: set[str], people: roster.Roster = roster.Roster()) 
 def forget(scores: Scores, wanted: list[str], out: Path | None) -> None:
     """Remove students from the database, and their pages from the report; all of them or, where one is
     unknown, none."""
-    students = [_known(text, scores.students()) for text in wanted]
+    known, chosen = scores.students(), options.of_text(scores.remembered())
+    students = [_known(text, known, chosen.roster) for text in wanted]
     for student in students:
         rows = [row for row in scores.rows() if row.student == student]
-        removed = scores.forget(student)
+        chosen = chosen.without(student, known)
+        removed = scores.forget(student, chosen.as_text())
         what = [_number(removed[table], noun) for table, noun in REMOVED.items()]
         print(f"{student}: {', '.join(what)} removed from the database.")
         if out:
@@ -255,9 +256,17 @@ class Run:
         not graded."""
         handed_in = {(file.student, file.name) for file in self.files}
         own = [row for row in rows if not handed_in.isdisjoint((row.student, name) for name in row.file_names)]
+        args = self.args
+        is_kept = args.scores or args.out or args.feedback or args.similar or args.results
         if len(self.files) == 1:
+            counts = {id(score.row): score for score in every if score.row}
             for row in own:
-                print("\n".join(cards.as_text(row)))
+                print("\n".join(cards.as_text(row, counts.get(id(row)))))
+        elif not is_kept:
+            for score in every:
+                print(f"{score.student}, {cards.summary(score)}")
+        if not is_kept:
+            print("Nothing was saved. --scores FILE keeps the scores, --out FOLDER writes a report.")
         missing = [score for score in every if score.not_graded]
         students = len({file.student for file in self.files})
         print(
@@ -273,6 +282,10 @@ class Run:
                 f"Not graded, and so without a total: {who}. Run the command again; if it stays so, give "
                 "points by hand with --marks."
             )
+        unread = scoring.to_look_at(every)
+        if unread:
+            more = f"; and {len(unread) - NAMED} more" if len(unread) > NAMED else ""
+            _tell(f"No score, look at: {'; '.join(unread[:NAMED])}{more}. Give points by hand with --marks.")
         if self.args.results and not self._results(own, every):
             return 1
         return 1 if missing or self.counted["not graded"] else 0
@@ -284,7 +297,9 @@ class Run:
     def _results(self, own: list[Row], every: list[scoring.Score]) -> bool:
         """Write results.json for Gradescope; False where there is no total, and then no file."""
         of_these = {(row.student, row.graded.notebook) for row in own}
-        scores = [score for score in every if (score.student, score.notebook) in of_these]
+        scores = [
+            score for score in every if (score.student, score.notebook) in of_these or score.row in own
+        ]
         counting = [
             row for row in own if not row.graded.notebook or any(score.row is row for score in scores)
         ]

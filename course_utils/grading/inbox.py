@@ -18,6 +18,8 @@ from .entries import NOBODYS, Entry, entries_of, in_zip, raising
 
 # "loveada_LATE_101_9001_hw.ipynb"; a text or a link that was typed in is "loveada_101_text.html".
 CANVAS = re.compile(r"(?P<name>[^_]+)(?P<late>_(?i:late))?_(?P<id>\d+)_(\d+_|(text|link)\.html$)")
+# "Ada Lovelace_300177_assignsubmission_file_", a folder of Moodle's, or the beginning of a file's name
+MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_")
 METADATA = "submission_metadata.yml"  # Gradescope's, at the top of its export
 MOST = 200  # notebooks of one student, and files in one zip of theirs that only their beginning tells
 ZIPS = 20  # in a zip
@@ -51,10 +53,11 @@ def submissions(
 ) -> list[File]:
     """The notebooks in a file, a folder or a zip, by student. ValueError where there is nothing at all.
 
-    Students are named by Canvas' file names (``name_id``), by Gradescope's metadata, by the folder that is
-    theirs, or by the file. A student whose folder or zip holds no notebook is listed with a file that says
-    so. With ``student``, all files are that student's, however they are named. Files in ``leave_out`` are
-    the grader's own. ``tell`` is called with a sentence about everything else that is left out.
+    Students are named by Canvas' file names (``name_id``), by Moodle's, by Gradescope's metadata, by the
+    folder that is theirs, or by the file. A student whose folder or zip holds no notebook is listed with a
+    file that says so. With ``student``, all files are that student's, however they are named. Files in
+    ``leave_out`` are the grader's own. ``tell`` is called with a sentence about everything else that is left
+    out.
     """
     if not source.exists():
         raise ValueError(
@@ -92,6 +95,7 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
                 yield owners, replace(entry, at=at)
         return
     folders = _folders(inside)
+    of_moodle = _moodle({entry.top for entry in inside})
     for entry in [*map(Entry, sorted(folders)), *inside]:
         canvas = CANVAS.match(entry.top)
         if NOBODYS.search(entry.top) or ASIDE.search(entry.top):
@@ -99,12 +103,27 @@ def _owned(entries: list[Entry], tell: Callable[[str], object]) -> Iterator[tupl
         if canvas:
             owner = names.student(f"{canvas['name']}_{canvas['id']}")
             yield [owner], replace(entry, late=bool(canvas["late"]))
+        elif entry.top in of_moodle:
+            yield [of_moodle[entry.top]], entry
         elif entry.top in folders:
             yield [names.student(entry.top)], entry
         elif OWN.search(entry.name) or folders and not _may_hold_one(entry):
             tell(f"{entry.name} is not a notebook and is in no student's folder; it is left out.")
         else:
             yield [names.student(PurePosixPath(entry.top).stem)], entry
+
+
+def _moodle(tops: set[str]) -> dict[str, str]:
+    """Folder or file -> student, of those that Moodle named; of two with one name, each with the number."""
+    matches = {top: match for top in tops if (match := MOODLE.match(top))}
+    numbers: dict[str, set[str]] = {}
+    for match in matches.values():
+        numbers.setdefault(names.student(match["name"]), set()).add(match["id"])
+    owners = {}
+    for top, match in matches.items():
+        name = names.student(match["name"])
+        owners[top] = name if len(numbers[name]) == 1 else f"{name}_{match['id']}"
+    return owners
 
 
 def _below_folder(entries: list[Entry], base: str) -> list[Entry]:
@@ -142,6 +161,8 @@ def _class_folder(entries: list[Entry]) -> str:
         holders = {entry.top for entry in inside if _may_hold_one(entry) and not ASIDE.search(entry.name)}
         loose = holders - folders
         if len(holders & folders) > 1 or any(CANVAS.match(name) for name in loose):
+            return base
+        if any(MOODLE.match(name) for name in holders | folders):
             return base
         if loose:
             return base if _of_several(loose) else ""

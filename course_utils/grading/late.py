@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from . import marks, names
+from . import marks
 from .inbox import CANVAS
 from .roster import Roster
 from .store import Row
@@ -77,20 +77,18 @@ def per_day(text: str) -> tuple[float, bool]:
 
 
 def extensions(path: Path, known: set[str], people: Roster) -> dict[str, float]:
-    """Days by student, from a CSV with the columns student and days; names as in scores.csv, or as on the
-    roster.
+    """Days by name as it is written, from a CSV with the columns student and days; names are those of
+    scores.csv or of the roster.
 
     ValueError, with the line, where one cannot be read.
     """
-    find = people.finder(known)
+    name_of = people.naming(known)
     days: dict[str, float] = {}
     for line_number, line in marks.table(path, ["student", "days"]):
         name = line["student"] or ""
-        student = find(name)
-        if student is None and people.person(name) is None:
-            raise ValueError(f"{path}, line {line_number}: {names.nobody(name, known)}")
         try:
-            days[student or name] = marks.number(line["days"] or "")
+            name_of(name)
+            days[name] = marks.number(line["days"] or "")
         except ValueError as problem:
-            raise ValueError(f"{path}, line {line_number}: {problem}.") from None
+            raise marks.at_line(path, line_number, problem) from None
     return days

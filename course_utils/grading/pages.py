@@ -11,7 +11,7 @@ from urllib.parse import quote
 from .. import exercises
 from ..exercises.declare import Exercise
 from ..exercises.verdict import Verdict
-from . import cards, items, names, plots
+from . import cards, items, names, plots, scoring
 from .roster import Person
 from .scoring import NOT_GRADED, Score, total
 from .store import Mark, Row
@@ -42,25 +42,25 @@ OTHERWISE = {  # words of a card without a known misconception -> what the class
 }
 
 
-def feedback(student: str, rows: list[Row], scores: list[Score]) -> str:
+def feedback(name: str, rows: list[Row], scores: list[Score]) -> str:
     """A student's page: the cards that the notebook shows, and what was given by hand."""
     parts = [_in_all(scores)]
     counts = {id(score.row): score for score in scores if score.row}
-    for row in sorted(rows, key=lambda row: (row.graded.notebook, id(row) not in counts)):
+    for row in sorted(rows, key=lambda row: (not row.graded.notebook, row.graded.notebook, id(row) not in counts)):
         parts += _of_row(row, counts.get(id(row)))
     for score in scores:
         shown = {verdict.exercise for verdict in score.row.graded.verdicts} if score.row else set()
         parts += [_of_mark(mark) for mark in score.marks if mark.question not in shown]
-    return PAGE.format(title=escape(student), body="\n".join(parts))
+    return PAGE.format(title=escape(name), body="\n".join(parts))
 
 
 def _in_all(scores: list[Score]) -> str:
     """The sum of several scores; a single one is in its heading."""
     if len(scores) + sum(len(score.marks) for score in scores) < 2:
         return ""
-    if any(score.points is None for score in scores):
+    points, out_of = scoring.in_all(scores), total(score.out_of for score in scoring.counted(scores))
+    if points is None:
         return "<p>There is no total yet, because something was not graded.</p>"
-    points, out_of = total(score.points for score in scores), total(score.out_of for score in scores)
     return f"<p>In all: {points:g} of {out_of:g} points.</p>"
 
 
@@ -68,7 +68,7 @@ def _of_row(row: Row, score: Score | None) -> list[str]:
     """One submission; of a file that does not count, only the heading and the notes."""
     other = "; another file of yours counts for this notebook" if row.graded.notebook and not score else ""
     parts = [
-        f"<h2>{escape(cards.heading(row))}</h2>",
+        f"<h2>{escape(cards.heading(row, score))}</h2>",
         f"<p class='small'>{escape(row.file)}, graded on {escape(row.graded_at[:10])}{other}</p>",
     ]
     parts += [f"<p>{cards.code(note)}</p>" for note in row.graded.notes]
@@ -115,8 +115,12 @@ def class_page(rows: list[Row], scores: list[Score], nothing_came: Sequence[Pers
             f"<p>These have no total, because the grader could not finish: {escape(who)}. Run the same "
             "command again; if that does not help, grade them by hand.</p>"
         )
-    for notebook in sorted({score.notebook for score in scores if score.notebook and score.row}):
-        in_it = [score for score in scores if score.notebook == notebook and score.row]
+    unread = scoring.to_look_at(scores)
+    if unread:
+        parts.append(f"<p>No score, look at: {escape(', '.join(unread))}.</p>")
+    read = [score for score in scores if score.row and score.row.graded.notebook]
+    for notebook in sorted({score.notebook for score in read}):
+        in_it = [score for score in read if score.notebook == notebook]
         declared = exercises.of_notebook(notebook)
         of_exercises = items.items(declared, in_it)
         parts += [f"<h2>{escape(notebook)}</h2>", *_figures(in_it, of_exercises), items.table(of_exercises)]

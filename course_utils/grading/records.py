@@ -9,8 +9,9 @@ from typing import Literal, get_args
 from ..exercises.verdict import Verdict
 from .forms import Form
 
-State = Literal["graded", "blank", "unreadable", "timed out", "died", "not graded"]
+State = Literal["graded", "blank", "unreadable", "other notebook", "timed out", "died", "not graded"]
 STATES: tuple[State, ...] = get_args(State)
+WITHOUT_SCORE: tuple[State, ...] = ("unreadable", "other notebook")  # a person has to look
 ENDINGS: tuple[State, ...] = ("timed out", "died")  # of the child of an answer
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,9 @@ from .records import Graded
 from .roster import Person, Roster
 from .scoring import Score, scores_of
 from .store import Row, Scores
+
+
+OTHER = re.compile(r"it is [\w, ]+; the assignment is \w+")  # the note on another notebook
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Plan:
         return not self.students or student in self.students
 
     def read(self, scores: Scores) -> tuple[list[Row], list[Score]]:
-        """What the database holds; with a notebook, every other one is as good as unreadable."""
-        rows = list(scores.rows())
+        """What the database holds; with a notebook, no other one has a score."""
+        rows = [_named(row) for row in scores.rows()]
         by_hand = scores.marks()
         if self.notebook:
             there = {row.student for row in rows if row.graded.notebook == self.notebook}
@@ -59,11 +63,18 @@ class Plan:
         if self._is_it(row):
             return row
         note = not_graded(f"it is {row.graded.notebook}; the assignment is {self.notebook}")
-        return replace(row, graded=Graded("", "unreadable", notes=(note,)))
+        return replace(row, graded=Graded("", "other notebook", notes=(note,)))
 
     def missing(self, every: list[Score]) -> list[Person]:
         """Those on the roster of whom nothing came."""
         return self.roster.missing({score.student for score in every})
+
+
+def _named(row: Row) -> Row:
+    """The row, as another notebook if that is why it has no score."""
+    if row.graded.state == "unreadable" and any(OTHER.search(note) for note in row.graded.notes):
+        return replace(row, graded=replace(row.graded, state="other notebook"))
+    return row
 
 
 def write(scores: Scores, out: Path, plan: Plan = Plan()) -> list[Path]:
@@ -96,7 +107,8 @@ def feedback_pages(rows: list[Row], every: list[Score], plan: Plan) -> dict[str,
     for student in filter(plan.wants, sorted(students)):
         handed_in = [row for row in rows if row.student == student]
         own = [score for score in every if score.student == student]
-        result[student] = pages.feedback(student, handed_in, own)
+        person = plan.roster.person(student)
+        result[student] = pages.feedback(person.name if person else student, handed_in, own)
     return result
 
 

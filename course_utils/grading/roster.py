@@ -39,21 +39,29 @@ class Roster:
 
     people: tuple[Person, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.people)
+
     @functools.cached_property
     def _by_key(self) -> dict[str, Person | None]:
         """Everybody by all keys; None where several people share one."""
-        people: dict[str, Person | None] = {}
-        for person in self.people:
-            for key in person.keys:
-                people[key] = None if key in people else person
-        return people
+        return _unique((key, person) for person in self.people for key in person.keys)
+
+    @functools.cached_property
+    def _by_spaced_key(self) -> dict[str, Person | None]:
+        """The same, with spaces for underscores, hyphens and commas."""
+        spaced = ((key, person) for person in self.people for key in {_spaced(key) for key in person.keys})
+        return _unique(spaced)
 
     def person(self, student: str) -> Person | None:
         """The line that a student of the grader's is in."""
         canvas = CANVAS.match(f"{student}_1_")
         spelled = [canvas["id"], student, canvas["name"]] if canvas else [student]
-        found = (self._by_key.get(_key(text)) for text in spelled)
-        return next((person for person in found if person), None)
+        for text in spelled:
+            person = self._by_key.get(_key(text))
+            if person:
+                return person
+        return self._by_spaced_key.get(_spaced(_key(student)))
 
     def finder(self, known: Iterable[str]) -> Callable[[str], str | None]:
         """What finds the one known student who is meant by a name as in scores.csv, or as on the roster; else None."""
@@ -72,13 +80,41 @@ class Roster:
 
         return find
 
+    def naming(self, handed_in: Iterable[str], others: Iterable[str] = ()) -> Callable[[str], str]:
+        """What gives the name of a student who handed in, else the roster's, else that of one of the others.
+
+        ValueError for a name that is nobody's.
+        """
+        students, others = set(handed_in), set(others)
+        find, find_other = self.finder(students), self.finder(others)
+        everybody = students | others | {person.name for person in self.people}
+
+        def name_of(text: str) -> str:
+            student, person = find(text), self.person(text)
+            if student is None and person:
+                student = person.name
+            student = student or find_other(text)
+            if student:
+                return student
+            raise ValueError(
+                f"{names.nobody(text, everybody)} Students are named as in scores.csv or on --roster."
+            )
+
+        return name_of
+
     def renamed(self, by_hand: Iterable[Mark], known: Iterable[str]) -> list[Mark]:
-        """Marks under the names that the grader knows; a name that it does not know stays as it is."""
+        """Marks under the names that the grader knows; a name that it does not know stays as it is.
+
+        Of two for one student's question, the one that was given under the grader's name counts.
+        """
         find = self.finder(known)
-        return [replace(mark, student=find(mark.student) or mark.student) for mark in by_hand]
+        named = [(mark, find(mark.student) or mark.student) for mark in by_hand]
+        named.sort(key=lambda pair: pair[0].student == pair[1])
+        marks = {(name, mark.notebook, mark.question): replace(mark, student=name) for mark, name in named}
+        return list(marks.values())
 
     def missing(self, students: Iterable[str]) -> list[Person]:
-        """Those of whom nothing came."""
+        """Those of whom there is nothing, no file and no points by hand."""
         there = {self.person(student) for student in students}
         return [person for person in self.people if person not in there]
 
@@ -89,6 +125,19 @@ class Roster:
 
 def _key(text: str) -> str:
     return names.key(text).casefold()
+
+
+def _spaced(key: str) -> str:
+    """A key as it reads where files may not have spaces in their names: "ada_love" is "ada love"."""
+    return " ".join(re.split(r"[\s,_-]+", key)).strip()
+
+
+def _unique(pairs: Iterable[tuple[str, Person]]) -> dict[str, Person | None]:
+    """People by key; None where several share one."""
+    people: dict[str, Person | None] = {}
+    for key, person in pairs:
+        people[key] = None if key in people else person
+    return people
 
 
 def read(path: Path) -> Roster:

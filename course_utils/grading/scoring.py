@@ -7,20 +7,34 @@ from dataclasses import dataclass
 
 from .. import exercises
 from .late import Policy
+from .records import WITHOUT_SCORE
 from .store import Mark, Row, whole
 
 NOT_GRADED = "not graded"
+COULD_NOT = "This file could not be graded: "  # how a note begins that says why
+
+
+@dataclass(frozen=True)
+class Question:
+    """What no program grades, and the most points that it gives."""
+
+    name: str
+    out_of: float
 
 
 @dataclass(frozen=True)
 class Score:
-    """One student's notebook. ``row`` is the submission that counts, None where nothing was handed in."""
+    """One student's notebook. ``row`` is the submission that counts, None where nothing was handed in.
+
+    ``asked`` are the notebook's questions that are graded by hand, of anybody.
+    """
 
     student: str
     notebook: str
     row: Row | None
     marks: tuple[Mark, ...] = ()
     policy: Policy = Policy()
+    asked: tuple[Question, ...] = ()
 
     @property
     def by_hand(self) -> dict[str, Mark]:
@@ -50,9 +64,18 @@ class Score:
         if missing or not self.row or self.row.graded.state != NOT_GRADED:
             return missing
         told = any(verdict.state == NOT_GRADED for verdict in self.row.graded.verdicts)
+        return [] if told or self._is_complete else [self.row.file]
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether every exercise has points, from the file or by hand."""
         expected = exercises.of_notebook(self.notebook) if self.notebook else []
-        complete = bool(expected) and all(exercise.name in self.by_exercise for exercise in expected)
-        return [] if told or complete else [self.row.file]
+        return bool(expected) and all(exercise.name in self.by_exercise for exercise in expected)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether there is no score because the file is unreadable or another notebook."""
+        return self.row is not None and self.row.graded.state in WITHOUT_SCORE and not self._is_complete
 
     @property
     def so_far(self) -> float:
@@ -72,20 +95,22 @@ class Score:
 
     @property
     def points(self) -> float | None:
-        """The total; None where something was not graded, or nothing was handed in."""
-        if self.not_graded or not (self.row or self.marks):
+        """The total; None where something was not graded or could not be read, or nothing was handed in."""
+        if self.not_graded or self.is_unread or not (self.row or self.marks):
             return None
         return total([self.so_far, -self.off])
 
     @property
     def out_of(self) -> float:
-        """The most points that this notebook gives, questions graded by hand among them."""
-        most = (
-            {verdict.exercise: verdict.out_of for verdict in self.row.graded.verdicts} if self.row else {}
-        )
-        for name, mark in self.by_hand.items():
-            most.setdefault(name, mark.out_of)
-        return total([*most.values(), *(mark.out_of for mark in self.questions)])
+        """The most points that this notebook gives, to anybody: exercises, and questions graded by hand."""
+        declared = exercises.of_notebook(self.notebook) if self.notebook else []
+        most = {exercise.name: exercise.points for exercise in declared}
+        for verdict in self.row.graded.verdicts if self.row else ():
+            most[verdict.exercise] = verdict.out_of
+        questions = {question.name: question.out_of for question in self.asked}
+        for mark in self.questions:
+            questions.setdefault(mark.question, mark.out_of)
+        return total([*most.values(), *questions.values()])
 
 
 def total(points: Iterable[float]) -> float:
@@ -119,21 +144,74 @@ def _rank(row: Row, policy: Policy) -> tuple[bool, bool, float]:
 
 
 def scores_of(rows: Iterable[Row], marks: Iterable[Mark], policy: Policy = Policy()) -> list[Score]:
-    """A score for each student and notebook, by student and notebook."""
+    """A score for each student and notebook, by student and notebook; files without a notebook come last.
+
+    If no notebook of a student could be read, the file that came belongs to the marks by hand.
+    """
     best = counting(rows, policy)
     by_hand: dict[tuple[str, str], list[Mark]] = {}
     for mark in marks:
         by_hand.setdefault((mark.student, mark.notebook), []).append(mark)
-    keys = sorted({*best, *by_hand})
-    scores = [Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy) for key in keys]
-    done_by_hand = {score.student for score in scores if score.notebook and _all_by_hand(score)}
+    read = {student for student, notebook in best if notebook}
+    for key in sorted(by_hand, key=lambda key: (not _is_settled(by_hand[key]), key)):
+        unread = key[0], ""
+        if unread not in best:
+            continue
+        if key not in best and (key[0] not in read or _is_settled(by_hand[key])):
+            best[key] = best.pop(unread)
+        elif _is_settled(by_hand[key]):
+            del best[unread]
+    keys = sorted({*best, *by_hand}, key=lambda key: (key[0], not key[1], key[1]))
+    asked = {notebook: _questions(by_hand, notebook) for _, notebook in keys}
     return [
-        score
-        for score in scores
-        if score.notebook or not score.not_graded or score.student not in done_by_hand
+        Score(*key, best.get(key), tuple(by_hand.get(key, ())), policy, asked[key[1]]) for key in keys
     ]
 
 
-def _all_by_hand(score: Score) -> bool:
-    """Whether every exercise has points by hand: then a file that could not be graded is settled."""
-    return all(exercise.name in score.by_hand for exercise in exercises.of_notebook(score.notebook))
+def _questions(by_hand: dict[tuple[str, str], list[Mark]], notebook: str) -> tuple[Question, ...]:
+    """A notebook's questions, from everybody's marks by student and notebook."""
+    most: dict[str, float] = {}
+    for (student, of_marks), marks in by_hand.items():
+        if of_marks != notebook:
+            continue
+        for mark in Score(student, notebook, None, tuple(marks)).questions:
+            most[mark.question] = max(mark.out_of, most.get(mark.question, 0))
+    return tuple(Question(name, out_of) for name, out_of in most.items())
+
+
+def _is_settled(marks: list[Mark]) -> bool:
+    """Whether every exercise of the marks' notebook has points by hand."""
+    questions = {mark.question for mark in marks}
+    return all(exercise.name in questions for exercise in exercises.of_notebook(marks[0].notebook))
+
+
+def counted(scores: list[Score]) -> list[Score]:
+    """A student's scores that are part of the total: a file that cannot be read does not count beside one
+    that can."""
+    return [score for score in scores if score.notebook or not score.is_unread] or scores
+
+
+def in_all(scores: list[Score]) -> float | None:
+    """A student's total; None where a part of it is missing."""
+    points = [score.points for score in counted(scores)]
+    return None if None in points else total(points)
+
+
+def by_student(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    """Everybody's scores, by student."""
+    own: dict[str, list[Score]] = {}
+    for score in scores:
+        own.setdefault(score.student, []).append(score)
+    return own
+
+
+def to_look_at(scores: Iterable[Score]) -> list[str]:
+    """Each student without a score because of a file that could not be read, with the file and the reason.
+    """
+    every = [score for own in by_student(scores).values() for score in counted(own) if score.is_unread]
+    return [f"{score.student} ({score.row.file}: {_reason(score.row)})" for score in every]
+
+
+def _reason(row: Row) -> str:
+    """Why a file could not be graded, as its note says."""
+    return " ".join(row.graded.notes).removeprefix(COULD_NOT).strip(" .") or row.graded.state

@@ -334,15 +334,31 @@ class Scores:
         with self._all_at_once() as db:
             before = db.execute("select value from setting where name = 'notebook'").fetchone()
             if before is None or before[0] != notebook:
-                db.execute("delete from submission where state = 'unreadable'")
+                db.execute("delete from submission where state in ('unreadable', 'other notebook')")
                 db.execute("insert or replace into setting values ('notebook', ?)", (notebook,))
 
-    def forget(self, student: str) -> dict[str, int]:
-        """Remove all that is stored of a student, from the disk too. Returns how many lines, by table."""
+    def remembered(self) -> str:
+        """What `remember` was given; "{}" where nothing was."""
+        with self._explained():
+            rows = self._db.execute("select value from setting where name = 'report'").fetchall()
+        return rows[0][0] if rows else "{}"
+
+    def remember(self, options: str) -> None:
+        """Keep the options of a report for the next one."""
+        with self._all_at_once() as db:
+            db.execute("insert or replace into setting values ('report', ?)", (options,))
+
+    def forget(self, student: str, options: str = "") -> dict[str, int]:
+        """Remove all that is stored of a student, from the disk too. Returns how many lines, by table.
+
+        ``options`` are those of the last report without the student, and replace what is remembered.
+        """
         removed = {}
         with self._explained():
             self._db.execute("pragma secure_delete = on")
         with self._all_at_once() as db:
+            if options:
+                db.execute("update setting set value = ? where name = 'report'", (options,))
             for table in (*OF_SUBMISSION, "mark", "handed_in"):
                 removed[table] = db.execute(f"delete from {table} where student = ?", (student,)).rowcount
         with self._explained():

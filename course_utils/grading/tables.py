@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from . import cards, names
+from . import cards, names, scoring
 from .inbox import CANVAS
 from .roster import CANVAS_COLUMNS, Roster
 from .scoring import NOT_GRADED, Score, total
@@ -42,7 +42,8 @@ def full_table(scores: list[Score], roster: Roster = Roster()) -> list[list]:
     table = [[*header, *lateness, *name, *exercises, *questions]]
     for score in scores:
         row = score.row
-        line = [score.student, score.notebook, _or_blank(score.points), score.out_of]
+        out_of = score.out_of if score.notebook else ""
+        line = [score.student, score.notebook, _or_blank(score.points), out_of]
         line += [row.graded.state, row.level, row.file] if row else ["nothing handed in", "", ""]
         if lateness:
             line += [score.days_late, score.off]
@@ -59,8 +60,12 @@ def full_table(scores: list[Score], roster: Roster = Roster()) -> list[list]:
 def nothing_came(scores: list[Score], roster: Roster) -> list[Score]:
     """Empty scores for those on the roster who are in none, one for each notebook of the class."""
     missing = roster.missing({score.student for score in scores})
-    notebooks = sorted({score.notebook for score in scores if score.notebook}) or [""]
-    return [Score(person.name, notebook, None) for person in missing for notebook in notebooks]
+    asked = {score.notebook: score.asked for score in scores if score.notebook} or {"": ()}
+    return [
+        Score(person.name, notebook, None, asked=asked[notebook])
+        for person in missing
+        for notebook in sorted(asked)
+    ]
 
 
 def _or_blank(points: float | None) -> float | str:
@@ -73,15 +78,12 @@ def canvas_table(scores: list[Score], column: str, roster: Roster = Roster()) ->
     With a roster, the columns in front are those of the roster, and those of whom nothing came have a line
     without points.
     """
-    by_student: dict[str, list[float | None]] = {}
-    for score in scores:
-        by_student.setdefault(score.student, []).append(score.points)
+    by_student = scoring.by_student(scores)
     table = [[*CANVAS_COLUMNS, column]]
-    for student, points in sorted(by_student.items()):
+    for student, own in sorted(by_student.items()):
         person = roster.person(student)
         identity = list(person.canvas) if person else [*canvas_identity(student), ""]
-        in_all = "" if None in points else total(points)
-        table.append([*identity, in_all])
+        table.append([*identity, _or_blank(scoring.in_all(own))])
     return table + [[*person.canvas, ""] for person in roster.missing(by_student)]
 
 
@@ -97,9 +99,11 @@ def canvas_identity(student: str) -> list[str]:
 def results(rows: list[Row], scores: Iterable[Score]) -> dict:
     """What Gradescope reads of one student's files: a test for each exercise, with the notebook's card.
 
-    ValueError where something was not graded: a partial total would be taken for the score.
+    What could not be read is 0 here, since the student reads why and can hand in again. ValueError where
+    something was not graded: a partial total would be taken for the score.
     """
     scores = list(scores)
+    counts = {id(score.row): score for score in scores if score.row}
     missing = [name for score in scores for name in score.not_graded]
     if missing:
         raise ValueError(f"{', '.join(missing)}: {NOT_GRADED}, so there is no total.")
@@ -111,7 +115,7 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
         "version": [row.version for row in rows],
     }
     return {
-        "score": total(score.points for score in scores),
+        "score": total(score.points or 0 for score in scores),
         "visibility": "visible",
         "execution_time": total(row.graded.seconds for row in rows),
         "stdout_visibility": "hidden",
@@ -119,12 +123,17 @@ def results(rows: list[Row], scores: Iterable[Score]) -> dict:
         "tests": tests,
         "output": "\n".join(
             [
-                *(line for row in rows for line in (cards.heading(row), *row.graded.notes)),
+                *(line for row in rows for line in _about(row, counts.get(id(row)))),
                 *(cards.lateness(score) for score in scores if score.days_late),
             ]
         ),
         "extra_data": {key: ", ".join(values) for key, values in about.items()},
     }
+
+
+def _about(row: Row, score: Score | None) -> list[str]:
+    """The lines above the tests."""
+    return [cards.heading(row, score), *row.graded.notes]
 
 
 def _tests(score: Score) -> list[dict]:
