@@ -111,7 +111,7 @@ def recorded(monkeypatch):
                 content, result = None, judge.Graded("", "unreadable", notes=(judge.not_graded(problem),))
             if notebook and result.notebook != notebook and content:
                 why = judge.not_graded(f"it is {result.notebook}; the assignment is {notebook}")
-                result = judge.Graded("", "unreadable", notes=(why,))
+                result = judge.Graded("", "other notebook", notes=(why,))
             names.append((file.student, file.name))
             scores.write(file.student, file.name, content, result, "full", "1")
             counted[result.state] += 1

@@ -419,7 +419,7 @@ def test_two_notebooks_in_one_file_are_both_graded(tmp_path):
 def test_an_assignment_takes_its_own_notebook_only():
     terms = Terms("secret", notebook="02_message_passing")
     (graded,) = judge.grade(perfect(), one_server(), terms)
-    assert graded.state == "unreadable"
+    assert graded.state == "other notebook"
     assert "it is 01_graph_tasks; the assignment is 02_message_passing" in graded.notes[0]
     (graded,) = judge.grade(perfect("02_message_passing"), one_server(), terms)
     assert graded.points == 10

@@ -48,6 +48,10 @@ class Uncertain(Exception):
     """It may have been the machine and not the submission."""
 
 
+class OtherNotebook(Exception):
+    """The file is readable, and not the notebook that is asked for."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """What a submission is graded under: the secret that hidden inputs follow from, the processor time for a submission, the
@@ -85,6 +89,8 @@ def grade(content: bytes, servers: Forked | Spawned, terms: Terms) -> list[Grade
             right, notes = _right_together(child, reading, terms)
         finally:
             child.close()
+    except OtherNotebook as problem:
+        return [Graded("", "other notebook", notes=(not_graded(problem),), seconds=_since(start))]
     except Unreadable as problem:
         return [Graded("", "unreadable", notes=(not_graded(problem),), seconds=_since(start))]
     except Uncertain as problem:
@@ -154,7 +160,8 @@ def not_graded(problem: object) -> str:
 
 
 def _read(child: Child, content: bytes, terms: Terms) -> Reading:
-    """What a child finds in a notebook. Unreadable where that is none of the course, or not the one that is asked for."""
+    """What a child finds in a notebook. Unreadable where that is none of the course, OtherNotebook where it is not the one that is
+    asked for."""
     if len(content) > submission.LARGEST:
         raise Unreadable(f"it has {len(content):,} bytes; at most {submission.LARGEST:,} are read. Clear its outputs and hand "
                          "it in again")
@@ -166,7 +173,7 @@ def _read(child: Child, content: bytes, terms: Terms) -> Reading:
     if terms.notebook:
         other = _read_by(child, content, every, terms).get("reading")
         if other:
-            raise Unreadable(f"it is {', '.join(other['notebooks'])}; the assignment is {terms.notebook}")
+            raise OtherNotebook(f"it is {', '.join(other['notebooks'])}; the assignment is {terms.notebook}")
     raise Unreadable(reply.get("unreadable", "it has more code than can be read. Clear what is not an answer"))
 
 

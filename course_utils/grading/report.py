@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -19,9 +18,6 @@ from .records import Graded
 from .roster import Person, Roster
 from .scoring import Score, scores_of
 from .store import Row, Scores
-
-
-OTHER = re.compile(r"it is [\w, ]+; the assignment is \w+")  # the note on another notebook
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class Plan:
 
     def read(self, scores: Scores) -> tuple[list[Row], list[Score]]:
         """What the database holds; with a notebook, no other one has a score."""
-        rows = [_named(row) for row in scores.rows()]
+        rows = list(scores.rows())
         by_hand = scores.marks()
         if self.notebook:
             there = {row.student for row in rows if row.graded.notebook == self.notebook}
@@ -68,13 +64,6 @@ class Plan:
     def missing(self, every: list[Score]) -> list[Person]:
         """Those on the roster of whom nothing came."""
         return self.roster.missing({score.student for score in every})
-
-
-def _named(row: Row) -> Row:
-    """The row, as another notebook if that is why it has no score."""
-    if row.graded.state == "unreadable" and any(OTHER.search(note) for note in row.graded.notes):
-        return replace(row, graded=replace(row.graded, state="other notebook"))
-    return row
 
 
 def write(scores: Scores, out: Path, plan: Plan = Plan()) -> list[Path]:
