@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .declare import Case, Named, Other, Outcome, fresh, unchanged
-from .watch import Watch, in_library, intact, unlink_watches, watched
+from .declare import Case, Other, Outcome, unchanged
+from .watch import Watch, intact, unlink_watches
 
 
 class Stopped(BaseException):
@@ -146,27 +146,16 @@ def cannot_be_asked(function: Callable, asks_for: str, name: str, inputs: Sequen
 
 
 def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter,
-              reference: Callable | Named | None = None) -> Outcome:
+              reference: Callable | None = None) -> Outcome:
     """What one call did. What it prints has to go to ``printed``.
 
-    With a reference, or its name, ``taken`` says whether the call took the answer from there.
+    With a reference, ``taken`` says whether the call took the answer from there.
     """
-    if isinstance(reference, Named):
-        reference = _by_name(reference)
     if reference is None:
         return _outcome(function, case, parameters, printed)
     with Watch(reference, _never_ended) as watch:
         outcome = _outcome(function, case, parameters, printed)
     return replace(outcome, taken=watch.taken or watch.is_reference(function))
-
-
-def _by_name(reference: Named) -> Callable | None:
-    """The library's own version; None when a submission has put something else in its place."""
-    with contextlib.suppress(AttributeError, ValueError):
-        answer = fresh(reference)
-        if in_library(watched(answer).__code__.co_filename):
-            return answer
-    return None
 
 
 def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
