@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -307,6 +308,25 @@ def test_time_that_runs_out_on_a_busy_machine_costs_nobody_a_point(tmp_path, mon
     assert late
     assert counted == {"graded": 4, "timed out": 1}
     assert {name: row.graded.points for name, row in rows.items()} == {"s0": 7, "s1": 7, "s2": 7, "s3": 7, "loop": 6}
+
+
+def test_a_child_that_two_threads_end_is_ended_once():
+    ends, (ours, theirs) = [], socket.socketpair()
+
+    def end():
+        time.sleep(0.1)  # long enough for the other thread to come
+        ends.append(threading.current_thread())
+        return 0
+
+    child = children.Child(ours.makefile("rb"), ours.makefile("wb"), end, lambda: None)
+    closing = [threading.Thread(target=child.close) for _ in range(2)]
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join()
+    ours.close()
+    theirs.close()
+    assert len(ends) == 1
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -59,6 +60,7 @@ class Child:
 
     def __init__(self, source: BinaryIO, to: BinaryIO, end: Callable[[], int], used: Callable[[], float | None]):
         self._source, self._to, self._end, self._used = source, to, end, used
+        self._lock, self._status = threading.Lock(), None  # the thread that watches and the one that asks both end it
         self._over: Callable[[], bool] = lambda: False
         self._late, self._closed, self._number = False, threading.Event(), 0
         self.took = 0.0
@@ -74,12 +76,22 @@ class Child:
             raise ServerDied("no process could be started") from None
         return self
 
+    def _ended(self) -> int:
+        with self._lock:
+            if self._status is None:
+                self._status = self._end()
+            return self._status
+
+    def _processor_time(self) -> float | None:
+        with self._lock:
+            return self._used() if self._status is None else None
+
     def _watch(self) -> None:
         while not self._closed.wait(0.05):
             try:
                 if self._over():
                     self._late = True
-                    self._end()
+                    self._ended()
                     return
             except ServerDied:
                 return  # whoever waits for an answer meets the same
@@ -88,13 +100,13 @@ class Child:
     def within(self, seconds: float, patience: float) -> Iterator[None]:
         """End the child when it has used so much processor time, or when ``patience`` times as many seconds have passed: on a
         busy machine most of them go to others. What waits for it then raises `Late`. ``took`` is what it has used."""
-        start, before = time.monotonic(), self._used()
+        start, before = time.monotonic(), self._processor_time()
 
         def over() -> bool:
             passed = time.monotonic() - start
             if passed < seconds:
                 return False
-            used = self._used()
+            used = self._processor_time()
             return passed > patience * seconds or (used is not None and used - before > seconds)
 
         self._over = over
@@ -102,7 +114,7 @@ class Child:
             yield
         finally:
             self._over = lambda: False
-            after = self._used()
+            after = self._processor_time()
             passed = time.monotonic() - start
             used = min(passed, seconds) if after is None else after - before
             self.took = max(used, passed / patience)  # sleep is not free
@@ -119,7 +131,7 @@ class Child:
                 self._number += 1
                 yield reply
         except (EOFError, OSError, ValueError) as problem:
-            status = self._end()
+            status = self._ended()
             if self._late:
                 raise Late from None
             if isinstance(problem, wire.Malformed):
@@ -129,7 +141,7 @@ class Child:
     def close(self) -> None:
         self._closed.set()
         with contextlib.suppress(ServerDied):
-            self._end()
+            self._ended()
         for stream in (self._source, self._to):
             with contextlib.suppress(OSError):
                 stream.close()
@@ -173,7 +185,6 @@ class Forked:
         self._folder = Scratch()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(CONTROL_SECONDS)
-        self._lock = threading.Lock()
         command = [sys.executable, "-m", "course_utils.grading.server", level, str(int(cpu_seconds)), str(theirs.fileno()),
                    str(self._folder.path)]
         self._server = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=_environment(self._folder.path), cwd="/",
@@ -219,18 +230,7 @@ class Forked:
         except OSError:
             ours.close()
             raise ServerDied("the server of this submission ended") from None
-        status: list[int] = []
-
-        def end() -> int:
-            with self._lock:
-                if not status:
-                    status.append(self._asked(b"k", "i"))
-            return status[0]
-
-        def used() -> float | None:
-            with self._lock:
-                return self._asked(b"t", "d") if not status else None
-
+        end, used = (functools.partial(self._asked, what, form) for what, form in ((b"k", "i"), (b"t", "d")))
         child = Child(ours.makefile("rb"), ours.makefile("wb"), end, used)
         ours.close()
         return child.greet()
