@@ -1,6 +1,7 @@
 """What the tests of the grader share."""
 
 import csv
+import functools
 import json
 import sys
 from collections import Counter
@@ -25,34 +26,35 @@ def notebook_bytes():
     return submissions.as_bytes(submissions.filled())
 
 
-_server = []
-
-
+@functools.cache
 def one_server():
     """A server for the tests that need any level."""
-    if not _server:
-        level = "full" if sys.platform == "linux" else "reduced"
-        _server.append(judge.start("auto" if level == "full" else level, 1)[0])
-    return _server[0]
+    return judge.start("auto" if sys.platform == "linux" else "reduced", 1)[0]
+
+
+@pytest.fixture
+def at_hand(monkeypatch):
+    """Runs in this process take the server that is there, in place of starting their own, which takes seconds."""
+    server = one_server()
+    monkeypatch.setattr(server, "close", lambda: None)
+    monkeypatch.setattr(judge, "start", lambda level, number, seconds: [server])
 
 
 @pytest.fixture(scope="module")
 def small_class(tmp_path_factory):
     folder = tmp_path_factory.mktemp("class")
     (folder / "in").mkdir()
-    for one in [*submissions.good(), *submissions.messy()]:
-        if one.name in (
-            "perfect_01_graph_tasks",
-            "half",
-            "blank_01_graph_tasks",
-            "library",
-            "misconception_degrees",
-            "cut_off",
-            "perfect_02_message_passing",
-        ):
-            (folder / "in" / f"{one.name.replace('_', '')}_{len(one.name)}_1_hw.ipynb").write_bytes(
-                one.content
-            )
+    for name in (
+        "perfect_01_graph_tasks",
+        "half",
+        "blank_01_graph_tasks",
+        "library",
+        "misconception_degrees",
+        "cut_off",
+        "perfect_02_message_passing",
+    ):
+        file = folder / "in" / f"{name.replace('_', '')}_{len(name)}_1_hw.ipynb"
+        file.write_bytes(submissions.named(name).content)
     return folder
 
 

@@ -10,7 +10,7 @@ from course_utils import exercises
 from course_utils.grading import cards, children, inbox, judge, report, run, store
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 5  # of processor time for a submission: what never ends is found out sooner
+SECONDS = 3  # of processor time for a submission: what never ends is found out sooner
 pytestmark = pytest.mark.slow
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import submissions
 import torch
-from grading_helpers import COURSE, below, children_of, one_server, rows_of, small_class  # noqa: F401  a fixture
+from grading_helpers import COURSE, at_hand, below, children_of, one_server, rows_of, small_class  # noqa: F401  fixtures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,15 +28,14 @@ from course_utils.grading import children, inbox, jail, judge, run, store, submi
 from course_utils.grading.judge import Terms
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 5  # of processor time for a submission: what never ends is found out sooner
+SECONDS = 2  # of processor time for a submission: what never ends is found out sooner
 
 
 @pytest.mark.slow
 def test_the_reduced_level_grades_too():
     servers = judge.start("reduced", 1)[0]
-    for name, points in (("perfect_01_graph_tasks", 7), ("exits_before", 6), ("infinite_loop", 6)):
-        made = next(one for one in [*submissions.good(), *submissions.messy(), *submissions.hostile(Path("in"))] if one.name == name)
-        (graded,) = judge.grade(made.content, servers, Terms("secret", SECONDS))
+    for name, points in (("perfect_01_graph_tasks", 7), ("infinite_loop", 6)):
+        (graded,) = judge.grade(submissions.named(name).content, servers, Terms("secret", SECONDS))
         assert graded.points == points, graded
 
 
@@ -205,7 +204,7 @@ def test_a_notebook_of_much_code_or_many_parts_is_refused_before_it_takes_the_me
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path, capsys, monkeypatch):
+def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path, capsys, at_hand, monkeypatch):
     real = judge.grade
     monkeypatch.setattr(judge, "grade", lambda content, *args: 1 / 0 if content == b"half" else real(content, *args))
     shutil.copytree(small_class / "in", tmp_path / "in")
@@ -219,11 +218,6 @@ def test_a_fault_of_the_grader_costs_nobody_else_anything(small_class, tmp_path,
 
 def perfect(notebook=submissions.ONE):
     return submissions.as_bytes(submissions.filled(notebook))
-
-
-def made_as(name):
-    every = [*submissions.good(), *submissions.messy(), *submissions.hostile(Path("in"))]
-    return next(one for one in every if one.name == name)
 
 
 def write_class(folder, contents):
@@ -276,7 +270,7 @@ def test_threads_that_race_cost_a_perfect_notebook_nothing(tmp_path):
 @pytest.mark.slow
 def test_what_may_be_the_machines_fault_is_not_graded_at_first_and_the_students_in_peace():
     for name, state in (("infinite_loop", "timed out"), ("exits", "died")):
-        content, server = made_as(name).content, one_server()
+        content, server = submissions.named(name).content, one_server()
         (first,) = judge.grade(content, server, Terms("secret", SECONDS, in_peace=False))
         (last,) = judge.grade(content, server, Terms("secret", SECONDS))
         assert first.state == "not graded" and last.state == state
@@ -286,8 +280,8 @@ def test_what_may_be_the_machines_fault_is_not_graded_at_first_and_the_students_
 
 
 @pytest.mark.slow
-def test_time_that_runs_out_on_a_busy_machine_costs_nobody_a_point(tmp_path, monkeypatch):
-    contents = {f"s{i}": perfect() + b" " * i for i in range(4)} | {"loop": made_as("infinite_loop").content}
+def test_time_that_runs_out_on_a_busy_machine_costs_nobody_a_point(tmp_path, at_hand, monkeypatch):
+    contents = {f"s{i}": perfect() + b" " * i for i in range(4)} | {"loop": submissions.named("infinite_loop").content}
     late = []
 
     class Busy(judge.Child):
@@ -340,8 +334,9 @@ def test_servers_that_are_killed_are_replaced_and_nobody_loses_a_point(tmp_path)
         while not stop.wait(0.05):
             path = tmp_path / "scores.sqlite"
             number = len(rows_of(path)) if path.exists() else 0
-            if number >= rows_seen + 3:
-                server = random.choice(sorted({*children_of(os.getpid(), "course_utils.grading.server")} - others))
+            servers = {*children_of(os.getpid(), "course_utils.grading.server")} - others
+            if number >= rows_seen + 3 and servers:
+                server = random.choice(sorted(servers))
                 os.kill(random.choice([server, *below(server)]), signal.SIGKILL)
                 killed.append(server)
                 rows_seen = number
@@ -391,12 +386,12 @@ def test_a_server_that_is_killed_while_it_starts_is_started_again():
 
 
 @pytest.mark.slow
-def test_memory_that_the_judge_lacks_is_no_wrong_answer(tmp_path, monkeypatch):
+def test_memory_that_the_judge_lacks_is_no_wrong_answer(tmp_path, at_hand, monkeypatch):
     def difference(*args):
         raise MemoryError
 
     monkeypatch.setattr(type(exercises.find("degrees").same), "difference", difference)
-    rows, counted = graded_rows(tmp_path, {"a": perfect()}, jobs=1)
+    rows, counted = graded_rows(tmp_path, {"a": perfect()})
     assert counted == {"not graded": 1} and "MemoryError" in rows["a"].graded.notes[0]
 
 
@@ -406,7 +401,7 @@ def test_a_process_that_the_system_ended_for_want_of_memory_is_not_graded(monkey
     content = submissions.as_bytes(submissions.filled(answers={"degrees": submissions.degrees("import os\nos.kill(os.getpid(), 9)")}))
     (graded,) = judge.grade(content, one_server(), Terms("secret", SECONDS))
     assert graded.state in ("not graded", "graded")  # the first process of a namespace cannot end itself
-    (graded,) = judge.grade(made_as("exits").content, one_server(), Terms("secret", SECONDS))
+    (graded,) = judge.grade(submissions.named("exits").content, one_server(), Terms("secret", SECONDS))
     assert graded.state == "died"
 
 
@@ -424,7 +419,7 @@ def test_what_python_is_too_old_for_is_not_wrong():
 
 
 @pytest.mark.slow
-def test_two_notebooks_in_one_file_are_both_graded(tmp_path):
+def test_two_notebooks_in_one_file_are_both_graded(tmp_path, at_hand):
     one, two = submissions.filled(), submissions.filled("02_message_passing")
     both = submissions.as_bytes(one | {"cells": one["cells"] + two["cells"]})
     assert {g.notebook: g.points for g in judge.grade(both, one_server(), Terms("secret"))} == {
@@ -462,7 +457,7 @@ def test_folders_that_a_killed_grader_left_are_removed_by_the_next(tmp_path, mon
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_and_the_next_goes_on(tmp_path):
-    write_class(tmp_path / "in", {"sleeper": made_as("sleeper").content, "a": perfect()})
+    write_class(tmp_path / "in", {"sleeper": submissions.named("sleeper").content, "a": perfect()})
     command = [*COURSE, "grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--seconds", "4000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "s.sqlite").exists() or not rows_of(tmp_path / "s.sqlite"):

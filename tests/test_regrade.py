@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import submissions
-from grading_helpers import ONE, TWO, graded
+from grading_helpers import ONE, TWO, at_hand, graded  # noqa: F401  a fixture
 
 from course_utils import exercises
 from course_utils.cli import main
@@ -34,13 +34,12 @@ def verdicts_of(scores, student):
 
 
 @pytest.mark.slow
-def test_only_the_named_exercise_is_tried_again(tmp_path, monkeypatch):
+def test_only_the_named_exercise_is_tried_again(tmp_path, at_hand, monkeypatch):
     folder, database = tmp_path / "in", tmp_path / "s.sqlite"
     folder.mkdir()
-    every = {one.name: one.content for one in [*submissions.good(), *submissions.messy()]}
-    (folder / "ada.ipynb").write_bytes(every["misconception_degrees"])
-    (folder / "cut.ipynb").write_bytes(every["cut_off"])
-    command = ["grade", str(folder), "--scores", str(database), "--jobs", "1"]
+    (folder / "ada.ipynb").write_bytes(submissions.named("misconception_degrees").content)
+    (folder / "cut.ipynb").write_bytes(submissions.named("cut_off").content)
+    command = ["grade", str(folder), "--scores", str(database)]
     monkeypatch.setattr(judge, "version", lambda notebook: "first")
     main(command)
     scores = store.Scores(database)
@@ -51,7 +50,7 @@ def test_only_the_named_exercise_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "version", lambda notebook: "second")
     monkeypatch.setattr(exercises.find("degrees"), "same", PropertiesOnly())
     monkeypatch.setattr(exercises.find("permute"), "same", Nothing())
-    (folder / "new.ipynb").write_bytes(every["misconception_degrees"])
+    (folder / "new.ipynb").write_bytes(submissions.named("misconception_degrees").content)
     assert main([*command, "--exercise", "degrees"]) == 0
     after = verdicts_of(scores, "ada")
     assert (after["degrees"].state, after["degrees"].points) == ("right", 1)

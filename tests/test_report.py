@@ -17,6 +17,7 @@ from grading_helpers import (  # noqa: F401  fixtures among them
     FULL,
     ONE,
     TWO,
+    at_hand,
     graded,
     lay_out,
     lines_of,
@@ -76,7 +77,7 @@ def test_from_a_folder_to_scores_and_pages(small_class, capsys):
     )
 
 
-def test_one_submission_alone(small_class, capsys, tmp_path):
+def test_one_submission_alone(small_class, capsys, tmp_path, at_hand):
     file = next((small_class / "in").glob("half*"))
     assert main(["grade", str(file), "--results", str(tmp_path / "results.json")]) == 0
     said = capsys.readouterr().out

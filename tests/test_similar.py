@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 import submissions
-from grading_helpers import ONE, FULL, graded
+from grading_helpers import FULL, ONE, at_hand, graded  # noqa: F401  a fixture
 
 from course_utils import exercises
 from course_utils.cli import main
@@ -215,14 +215,14 @@ def test_who_was_graded_before_forms_were_kept_is_named():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the level full or container")
-def test_the_forms_come_with_the_reading_and_are_stored(tmp_path, capsys):
+def test_the_forms_come_with_the_reading_and_are_stored(tmp_path, capsys, at_hand):
     folder, database = tmp_path / "in", tmp_path / "s.sqlite"
     folder.mkdir()
     for name in ("ada", "bob"):
         notebook = with_degrees(written_by(3, name=name).replace("def f(", "def degrees("))
         (folder / f"{name}.ipynb").write_bytes(submissions.as_bytes(notebook))
     page = tmp_path / "similar.html"
-    main(["grade", str(folder), "--scores", str(database), "--jobs", "1", "--similar", str(page)])
+    main(["grade", str(folder), "--scores", str(database), "--similar", str(page)])
     assert "1 pair of students whose answers are alike; it proves nothing" in capsys.readouterr().out
     text = page.read_text()
     assert "ada and bob" in text and "<code>degrees</code>" in text

@@ -11,6 +11,7 @@ import pytest
 import submissions
 from grading_helpers import (  # noqa: F401  fixtures among them
     TWO,
+    at_hand,
     graded,
     lay_out,
     recorded,
@@ -31,7 +32,7 @@ def test_what_was_not_graded_is_tried_again(tmp_path):
         assert scores.done("a", "f", b"x", lambda notebook: "1") is done
 
 
-def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys):
+def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys, at_hand):
     shutil.copytree(small_class / "in", tmp_path / "in")
     command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
     main(command)
