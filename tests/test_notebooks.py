@@ -16,6 +16,7 @@ import nbformat
 import pytest
 import torch
 from PIL import Image
+from short_training import with_short_training
 
 from course_utils import datasets, egnn, frames, graph_networks, graphs, message_passing, neighbors, symmetry, training
 from course_utils.cli import main
@@ -595,22 +596,6 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 """
 
 
-SHORT = """
-def cut_training_short():
-    from course_utils import training
-
-    tqdm = training.tqdm
-    training.tqdm = lambda steps, **options: tqdm(steps[:20], **options)
-
-cut_training_short()
-"""
-
-
-def with_short_training(notebook):
-    """A blank notebook differs from its master in no cell that trains: what training gives is asked of the master."""
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SHORT))
-
-
 def with_claims(notebook, name):
     """The master with two last cells: what is computed for its claims, and a line that prints which of them hold."""
     claims = ", ".join(CLAIMS[name].values())
@@ -664,6 +649,7 @@ def runs(built, tmp_path_factory):
         folder = tmp_path_factory.mktemp(f"{kind}_{name}")
         if kind == "master":
             return run_with_nbval(ROOT / "solutions" / f"{name}.ipynb", folder, lambda notebook: with_claims(notebook, name))
+        # A blank notebook differs from its master in no cell that trains: what training gives is asked of the master.
         return run_with_nbval(built / f"{name}.ipynb", folder, with_short_training)
     return run
 

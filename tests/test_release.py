@@ -4,15 +4,17 @@ import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import submissions
 from grading_helpers import one_server
+from short_training import with_short_training
 
 from course_utils.cli import main
 from course_utils.grading import judge
@@ -42,11 +44,16 @@ def test_students_get_no_master_no_solution_and_no_instructors_cell(packed):
 
 
 def test_the_students_readme_works_when_it_is_followed(packed):
-    """Its command, word for word, but for opening a browser at the end; then a notebook, and an exercise taken back."""
+    """Its command, in an environment that has the dependencies already; in place of JupyterLab a notebook; then an exercise is
+    taken back. That the dependencies are those that the library loads is tested in test_setup.py."""
     command = re.search(r"```sh\n(.*)\n```", (packed / "README.md").read_text())[1]
-    assert command.endswith("/jupyter lab notebooks")
-    command = command.replace("jupyter lab notebooks", "jupyter execute notebooks/01_graph_tasks.ipynb --output ran.ipynb")
+    assert command.endswith(".venv/bin/jupyter lab notebooks")
+    run_notebook = "python -m nbconvert --execute --to notebook --output ran notebooks/01_graph_tasks.ipynb"
+    command = command.replace("jupyter lab notebooks", run_notebook)
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", packed / ".venv"], check=True)
+    (site,) = packed.glob(".venv/lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     done = subprocess.run(["bash", "-c", command], cwd=packed, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert '"state": "not started"' in (packed / "notebooks" / "ran.ipynb").read_text()
@@ -83,13 +90,14 @@ def test_nbgrader_gives_the_same_points(tmp_path):
     """`nbgrader autograde` on a perfect, a half and a blank notebook 1, as they are handed out."""
     pytest.importorskip("nbgrader")
     (tmp_path / "nbgrader_config.py").write_text("c = get_config()\nc.CourseDirectory.course_id = 'gnn'\nc.ExecutePreprocessor.timeout = 120\n")
-    (tmp_path / "source" / "hw").mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / f"{submissions.ONE}.ipynb", tmp_path / "source" / "hw")
-    for name in ("perfect", "half", "blank"):
-        made = next(one for one in submissions.good() if one.name in (name, f"{name}_{submissions.ONE}"))
-        (tmp_path / "submitted" / name / "hw").mkdir(parents=True)
-        notebook = submissions.filled() if name == "perfect" else json.loads(made.content)
-        (tmp_path / "submitted" / name / "hw" / f"{submissions.ONE}.ipynb").write_bytes(submissions.as_bytes(notebook))
+    perfect = submissions.as_bytes(submissions.filled())
+    half, blank = (submissions.named(name).content for name in ("half", f"blank_{submissions.ONE}"))
+    folders = {"source": blank, "submitted/perfect": perfect, "submitted/half": half, "submitted/blank": blank}
+    for name, content in folders.items():
+        folder = tmp_path / name / "hw"
+        folder.mkdir(parents=True)
+        notebook = nbformat.reads(content.decode(), as_version=4)
+        nbformat.write(with_short_training(notebook), folder / f"{submissions.ONE}.ipynb")
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # nbgrader calls alembic by name
     for command in (["generate_assignment", "hw", "--force"], ["autograde", "hw", "--force"], ["export"]):
         done = subprocess.run([sys.executable, "-m", "nbgrader", *command], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
