@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .graphs import num_graphs
+from .graphs import count_graphs
 from .message_passing import aggregate
 from .neighbors import require_positions
 from .symmetry import act, random_rotation, require_kind
@@ -30,7 +30,7 @@ SIGNS = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * 3)  # (8, 3), the fi
 def centroid(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean position: x (num_nodes, 3) -> (3,), with batch (num_graphs, 3)."""
     require_positions(x)
-    return x.mean(0) if batch is None else aggregate(x, batch, num_graphs(batch, len(x)), "mean")
+    return x.mean(0) if batch is None else aggregate(x, batch, count_graphs(batch, len(x)), "mean")
 
 
 def centre(x: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -42,7 +42,7 @@ def covariance(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean of (x_u - c)(x_u - c)^T over the nodes: (3, 3), with batch (num_graphs, 3, 3)."""
     x = centre(x, batch)
     outer = x[:, :, None] * x[:, None, :]
-    return outer.mean(0) if batch is None else aggregate(outer, batch, num_graphs(batch, len(x)), "mean")
+    return outer.mean(0) if batch is None else aggregate(outer, batch, count_graphs(batch, len(x)), "mean")
 
 
 def pca_frames(x: Tensor, batch: Tensor | None = None, reflections: bool = False) -> Tensor:
@@ -118,7 +118,7 @@ def augment(x: Tensor, y: Tensor, kind: str, generator: torch.Generator | None =
     its own, uniform on SO(3); with ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".
     """
     _require_space(x)
-    R = random_rotation(() if batch is None else num_graphs(batch, len(x)), generator, x.dtype)
+    R = random_rotation(() if batch is None else count_graphs(batch, len(x)), generator, x.dtype)
     if reflections:
         R = R * (1 - 2 * torch.randint(2, R.shape[:-2], generator=generator))[..., None, None].to(x.dtype)
     c = centroid(x, batch)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .graphs import degrees, num_graphs, require_edge_index
+from .graphs import count_graphs, degrees, require_edge_index
 from .message_passing import aggregate, softmax_by_target
 
 
@@ -154,11 +154,15 @@ class TwoWayLayer(nn.Module):
         return self.along(h, edge_index) + self.against(h, edge_index.flip(0))
 
 
-def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum") -> Tensor:
-    """One row for the whole graph, whatever the order of its nodes: h (num_nodes, d) -> (d,), with batch (num_graphs, d)."""
+def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum", num_graphs: int | None = None) -> Tensor:
+    """One row for the whole graph, whatever the order of its nodes: h (num_nodes, d) -> (d,).
+
+    With batch it is (num_graphs, d). ``num_graphs``, which a `graphs.Graph` has, is needed where the last graphs have
+    no nodes: batch does not show them.
+    """
     if batch is None:
-        return aggregate(h, torch.zeros(len(h), dtype=torch.int64), 1, reduce)[0]
-    return aggregate(h, batch, num_graphs(batch, len(h)), reduce)
+        return aggregate(h, torch.zeros(len(h), dtype=torch.int64, device=h.device), 1, reduce)[0]
+    return aggregate(h, batch, count_graphs(batch, len(h), num_graphs), reduce)
 
 
 class GraphNetwork(nn.Module):
@@ -166,7 +170,7 @@ class GraphNetwork(nn.Module):
 
     layer makes a layer from its two widths: `GCNLayer`, `GATLayer`, `MPNNLayer`, or a function such as
     ``lambda d_in, d_out: GATLayer(d_in, d_out, heads=4)``. With ``reduce`` ("sum", "mean" or "max") the nodes of each graph
-    are put together before the linear map: to (d_out,), with batch (num_graphs, d_out).
+    are put together before the linear map, by `readout`: to (d_out,), with batch (num_graphs, d_out).
     """
 
     def __init__(self, layer: Callable[[int, int], nn.Module], d_in: int, hidden: int, d_out: int, rounds: int,
@@ -176,10 +180,11 @@ class GraphNetwork(nn.Module):
         self.layers = nn.ModuleList(layer(a, b) for a, b in zip(widths, widths[1:]))
         self.head, self.reduce = nn.Linear(widths[-1], d_out), reduce
 
-    def forward(self, h: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, edge_index: Tensor, batch: Tensor | None = None,
+                num_graphs: int | None = None) -> Tensor:
         for layer in self.layers:
             h = torch.relu(layer(h, edge_index))
-        return self.head(readout(h, batch, self.reduce) if self.reduce else h)
+        return self.head(readout(h, batch, self.reduce, num_graphs) if self.reduce else h)
 
 
 def wl_colours(edge_index: Tensor, num_nodes: int, rounds: int, start: Tensor | None = None) -> Tensor:

@@ -150,6 +150,22 @@ def test_readout(reduce, expected):
     assert graph_networks.readout(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_graphs_without_nodes_are_read_out_too(reduce):
+    """The last one, which no entry of batch speaks of, and one in between."""
+    empty = graphs.Graph(NONE, 0, h=torch.zeros(0, 2), y=torch.tensor(5))
+    full = graphs.Graph(torch.tensor([[0], [1]]), 2, h=torch.ones(2, 2), y=torch.tensor(4))
+    batch = graphs.batch_graphs([full, empty, full, empty, empty])
+    assert batch.num_graphs == 5 and batch.y.tolist() == [4, 5, 4, 5, 5]
+    out = graph_networks.readout(batch.h, batch.batch, reduce, batch.num_graphs)
+    assert (out != 0).any(1).tolist() == [True, False, True, False, False]
+    network = graph_networks.GraphNetwork(graph_networks.GCNLayer, 2, 4, 3, 1, reduce)
+    out = network(batch.h, batch.edge_index, batch.batch, batch.num_graphs)
+    torch.testing.assert_close(out[[1, 3, 4]], network.head.bias.expand(3, -1))
+    with pytest.raises(ValueError, match="num_graphs is 2, and batch numbers graphs up to 2; expected 3 or more"):
+        graph_networks.readout(batch.h, batch.batch, reduce, 2)
+
+
 # --- colours ----------------------------------------------------------------------------------------------------------
 
 def of_networkx(graph):
