@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .graphs import count_graphs, degrees, require_edge_index
-from .message_passing import aggregate, softmax_by_target
+from .graphs import count_graphs, degrees, ends, require_edge_index
+from .message_passing import aggregate, column, softmax_by_target
 
 
 def with_self_loops(edge_index: Tensor, num_nodes: int) -> Tensor:
     """The edges, and one edge u -> u for every node: (2, num_edges'). A self loop that is there already is not doubled."""
     require_edge_index(edge_index, num_nodes)
-    loops = torch.arange(num_nodes).expand(2, -1)
+    loops = torch.arange(num_nodes, device=edge_index.device).expand(2, -1)
     return torch.cat([edge_index[:, edge_index[0] != edge_index[1]], loops], dim=1)
 
 
@@ -36,16 +36,25 @@ def gcn_norm(edge_index: Tensor, num_nodes: int, dtype: torch.dtype | None = Non
     networks" (2017), the renormalisation trick of section 2.2.
     """
     v, u = edge_index = with_self_loops(edge_index, num_nodes)
-    d = degrees(edge_index, num_nodes).to(dtype or torch.get_default_dtype())
-    return edge_index, (d.index_select(0, u) * d.index_select(0, v)).rsqrt()
+    dtype = dtype or torch.get_default_dtype()
+    wide = torch.promote_types(dtype, torch.float32)  # in float16, d_u d_v overflows
+    d = degrees(edge_index, num_nodes).to(wide)
+    return edge_index, (d.index_select(0, u) * d.index_select(0, v)).rsqrt().to(dtype)
 
 
 def weighted_sum(h: Tensor, edge_index: Tensor, c: Tensor) -> Tensor:
     """sum over v in N(u) of c_uv h_v: h (num_nodes, d), c (num_edges,) -> (num_nodes, d).
 
-    This is a product with a sparse matrix, C[u, v] = c_uv, and needs no message (num_edges, d) to be stored.
+    This is a product with a sparse matrix, C[u, v] = c_uv, and needs no message (num_edges, d) to be stored. torch
+    gives such a product no second derivative in c, and torch.func no transform: there messages are summed.
     """
-    C = torch.sparse_coo_tensor(edge_index.flip(0), c.to(h.dtype), (len(h), len(h)), check_invariants=False)
+    v, u = ends(edge_index, len(h))
+    weights = column(c.to(h.dtype), len(u))
+    transformed = torch.func.debug_unwrap(h) is not h or torch.func.debug_unwrap(c) is not c
+    if c.requires_grad or transformed:
+        return aggregate(weights * h.index_select(0, v), u, len(h))
+    size = len(h), len(h)
+    C = torch.sparse_coo_tensor(torch.stack([u, v]), weights[:, 0], size, device=h.device, check_invariants=False)
     return C @ h
 
 
@@ -204,4 +213,4 @@ def wl_colours(edge_index: Tensor, num_nodes: int, rounds: int, start: Tensor | 
         seen = [(own, *sorted(others)) for own, others in zip(history[-1], heard)]
         number = {colour: i for i, colour in enumerate(sorted(set(seen)))}
         history.append([number[colour] for colour in seen])
-    return torch.tensor(history, dtype=torch.int64).reshape(rounds + 1, num_nodes)
+    return torch.tensor(history, dtype=torch.int64, device=edge_index.device).reshape(rounds + 1, num_nodes)

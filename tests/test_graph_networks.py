@@ -166,6 +166,24 @@ def test_graphs_without_nodes_are_read_out_too(reduce):
         graph_networks.readout(batch.h, batch.batch, reduce, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_kipf_s_weights_of_many_neighbours_in_half_precision(dtype):
+    """A degree of 300 at both ends: 300 * 300 is more than float16 holds."""
+    everybody = torch.cartesian_prod(torch.arange(300), torch.arange(300)).T
+    _, c = graph_networks.gcn_norm(everybody, 300, dtype)
+    assert c.dtype == dtype
+    torch.testing.assert_close(c.float(), torch.full((90000,), 1 / 300), rtol=4e-3, atol=0)
+
+
+def test_bad_edges_and_weights_of_a_sum_are_explained():
+    h, edge_index = torch.ones(3, 2), torch.tensor([[0, 1], [1, 2]])
+    for c in (torch.ones(2), torch.ones(2, requires_grad=True)):
+        with pytest.raises(ValueError, match="names node -1"):
+            graph_networks.weighted_sum(h, edge_index - 1, c)
+        with pytest.raises(ValueError, match=r"weights of the messages have shape \(1,\); expected \(2,\)"):
+            graph_networks.weighted_sum(h, edge_index, c[:1])
+
+
 # --- colours ----------------------------------------------------------------------------------------------------------
 
 def of_networkx(graph):
