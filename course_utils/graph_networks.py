@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .graphs import count_graphs, degrees, ends, require_edge_index
-from .message_passing import aggregate, column, softmax_by_target
+from .message_passing import aggregate, aggregate_faded, column, softmax_by_target
 
 
 def with_self_loops(edge_index: Tensor, num_nodes: int) -> Tensor:
@@ -132,8 +132,9 @@ class PairMLP(nn.Module):
 class MPNNLayer(nn.Module):
     """h_u' = phi(h_u, (+) over v in N(u) of psi(h_u, h_v, e_uv)), psi and phi perceptrons with one hidden layer.
 
-    edge_attr is (num_edges, d_edge). Source: the slide "Message passing again", third form; Gilmer et al., "Neural message
-    passing for quantum chemistry" (2017).
+    edge_attr is (num_edges, d_edge); with fade (num_edges,) messages fade out: `message_passing.aggregate_faded`.
+    Source: the slide "Message passing again", third form; Gilmer et al., "Neural message passing for quantum
+    chemistry" (2017).
     """
 
     def __init__(self, d_in: int, d_out: int, hidden: int | None = None, d_edge: int = 0, reduce: str = "sum"):
@@ -143,8 +144,9 @@ class MPNNLayer(nn.Module):
         self.phi = nn.Sequential(nn.Linear(d_in + hidden, hidden), nn.SiLU(), nn.Linear(hidden, d_out))
         self.reduce = reduce
 
-    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
-        m = aggregate(self.psi(h, edge_index, edge_attr), edge_index[1], len(h), self.reduce)
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None,
+                fade: Tensor | None = None) -> Tensor:
+        m = aggregate_faded(self.psi(h, edge_index, edge_attr), edge_index[1], len(h), self.reduce, fade)
         return self.phi(torch.cat([h, m], dim=1))
 
 

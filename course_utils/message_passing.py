@@ -41,6 +41,28 @@ def aggregate(messages: Tensor, target: Tensor, num_nodes: int, reduce: str = "s
     raise ValueError(f'reduce is {reduce!r}; expected "sum", "mean" or "max".')
 
 
+def aggregate_faded(messages: Tensor, target: Tensor, num_nodes: int, reduce: str = "sum",
+                    fade: Tensor | None = None) -> Tensor:
+    """`aggregate`, with a factor fade (num_edges,) on each message: where it is 0, an edge breaks without a jump.
+
+        "sum"     sum over v in N(u) of fade_uv m_uv
+        "mean"    the same, divided by 1 + sum over v in N(u) of fade_uv, since a number of edges jumps
+
+    For a radius graph fade is ``neighbors.envelope(neighbors.distances(x, edge_index), r)``; if it is None, this is
+    `aggregate`. Raises ValueError for a fade of another shape, and with "max", where a message of 0 counts.
+    """
+    if fade is None:
+        return aggregate(messages, target, num_nodes, reduce)
+    if reduce not in ("sum", "mean"):
+        raise ValueError(f'reduce is {reduce!r} and fade is given; expected "sum" or "mean": a message that has faded '
+                         "to 0 would still be larger than negative ones.")
+    factor = column(fade, len(target)).view(-1, *[1] * (messages.ndim - 1))
+    total = aggregate(factor * messages, target, num_nodes)
+    if reduce == "sum":
+        return total
+    return total / (1 + aggregate(factor, target, num_nodes))
+
+
 def require_targets(target: Tensor, num_messages: int, num_nodes: int) -> None:
     """Raise a ValueError that says what is wrong, unless target holds a node for each message."""
     if target.dtype != torch.int64 or target.shape != (num_messages,):
