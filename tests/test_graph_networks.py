@@ -100,20 +100,6 @@ def test_small_graphs_and_isolated_nodes(make):
     torch.testing.assert_close(among[3], alone[0])  # node 3 is isolated
 
 
-@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_layers_have_two_derivatives(make):
-    layer, edge_index = make(3, 4).double(), torch.randint(0, 5, (2, 12))
-    h = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
-    parameters = [p.detach().clone().requires_grad_() for p in layer.parameters()]
-    names = [name for name, _ in layer.named_parameters()]
-
-    def call(h, *values):
-        return torch.func.functional_call(layer, dict(zip(names, values)), (h, edge_index))
-
-    assert torch.autograd.gradcheck(call, (h, *parameters))
-    assert torch.autograd.gradgradcheck(call, (h, *parameters))
-
-
 @pytest.mark.parametrize("make", [graph_networks.GCNLayer, graph_networks.GATLayer])
 def test_sparse_features_stay_sparse_and_give_the_same(make):
     h, edge_index = (torch.rand(30, 50) < 0.05).float(), torch.randint(0, 30, (2, 80))

@@ -214,26 +214,6 @@ def test_aggregate_explains_another_word():
         message_passing.aggregate(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64), 1, "median")
 
 
-ROUNDS = {
-    "message_round": lambda h, W, V, b, edge_index: message_passing.message_round(h, edge_index, W, V, b, torch.tanh),
-    "run_rounds": lambda h, W, V, b, edge_index: message_passing.run_rounds(h, edge_index, W, V, b, 2, torch.tanh),
-    "dense_round": lambda h, W, V, b, edge_index: message_passing.dense_round(
-        h, graphs.to_adjacency(edge_index, len(h)).double(), W, V, b, torch.tanh),
-    "attention_round": lambda h, W, V, b, edge_index: message_passing.attention_round(
-        h, edge_index, (h @ W)[edge_index[0], 0] + (h @ V)[edge_index[1], 1], W) + b,
-    "general": lambda h, W, V, b, edge_index: message_passing.general(
-        h, edge_index, lambda x_u, x_v: torch.tanh(x_u @ W + x_v), lambda x, m: torch.tanh(x @ V + m + b), "mean"),
-}
-
-
-@pytest.mark.parametrize("round_", ROUNDS.values(), ids=ROUNDS)
-def test_every_round_has_two_derivatives(round_):
-    edge_index = torch.randint(0, 5, (2, 12))
-    h, W, V, b = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 3), (3, 3), (3, 3), (3,)))
-    assert torch.autograd.gradcheck(round_, (h, W, V, b, edge_index))
-    assert torch.autograd.gradgradcheck(round_, (h, W, V, b, edge_index))
-
-
 def test_no_node_at_all():
     none, h = torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0, 3)
     assert message_passing.message_round(h, none, *weights()).shape == (0, 4)

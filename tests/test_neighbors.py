@@ -298,12 +298,6 @@ def test_what_is_no_envelope(mutant):
         assert_envelope(lambda d, r: torch.where(d < r, mutant(d / r), 0 * d))
 
 
-def test_envelopes_have_two_derivatives():
-    d = torch.tensor([0.0, 0.4, 1.3, 2.4999, 2.6], dtype=double, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda d: neighbors.envelope(d, 2.5), d)
-    assert torch.autograd.gradgradcheck(lambda d: neighbors.envelope(d, 2.5), d)
-
-
 @given(directed())
 def test_components_are_networkx_s_numbered_by_their_lowest_node(graph):
     edge_index, n = graph
