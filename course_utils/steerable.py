@@ -27,7 +27,7 @@ except ImportError:
 from .graphs import ends
 from .gvp import edge_geometry
 from .message_passing import aggregate_faded
-from .neighbors import displacements
+from .neighbors import displacements, lengths
 
 
 def natural(channels: int, l_max: int) -> o3.Irreps:
@@ -97,7 +97,9 @@ class SteerableNetwork(nn.Module):
     def forward(self, h: Tensor, x: Tensor, edge_index: Tensor, fade: Tensor | None = None) -> Tensor:
         D = displacements(x, edge_index)
         radial, _ = edge_geometry(x, edge_index, self.r, self.num_radial)
-        Y = o3.spherical_harmonics(list(range(self.l_max + 1)), D, normalize=True, normalization="component")
+        d = lengths(D, keepdim=True)
+        unit = D / torch.where(d != 0, d, 1.0)  # the second derivative of e3nn's own way is NaN where points coincide
+        Y = o3.spherical_harmonics(list(range(self.l_max + 1)), unit, normalize=False, normalization="component")
         f = self.embed(h)
         for layer in self.layers:
             f = layer(f, edge_index, Y, radial, fade)

@@ -90,7 +90,7 @@ FUNCTIONS = {
     "egnn_features": (lambda h, x: egnn.egnn_features(h, x, E, psi, plus), [(5, 2), (5, 3)]),
     "egnn_coordinates": (lambda h, x: egnn.egnn_coordinates(h, x, psi, BATCH), [(5, 2), (5, 3)]),
     "with_constant": (lambda x, x_new: egnn.with_constant(x, x_new, BATCH), [(5, 3), (5, 3)]),
-    "edge_geometry": (lambda x: gvp.edge_geometry(x, E[:, :-1], 4.0, 3), [(5, 3)]),
+    "edge_geometry": (lambda x: gvp.edge_geometry(x, E, 4.0, 3), [(5, 3)]),
     "gvp_message": (gvp_message, [(5, 1), (5, 2, 3), (7, 1), (7, 1, 3)]),
 }
 
@@ -123,9 +123,18 @@ def drawn(shapes):
 
 
 def assert_two_derivatives(f, inputs):
-    """In random directions, since a test of each number would take minutes."""
-    assert torch.autograd.gradcheck(f, inputs, fast_mode=True)
-    assert torch.autograd.gradgradcheck(f, inputs, fast_mode=True, atol=1e-4)
+    """By all inputs as one vector, in a random direction: a test of each number would take minutes."""
+    shapes = [value.shape for value in inputs]
+
+    def of_vector(vector):
+        parts = vector.split([shape.numel() for shape in shapes])
+        outputs = f(*(part.view(shape) for part, shape in zip(parts, shapes)))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return torch.cat([output.flatten() for output in outputs])
+
+    vector = torch.cat([value.detach().flatten() for value in inputs]).requires_grad_()
+    assert torch.autograd.gradcheck(of_vector, vector, fast_mode=True)
+    assert torch.autograd.gradgradcheck(of_vector, vector, fast_mode=True, atol=1e-4)
 
 
 @pytest.mark.parametrize(("f", "shapes"), FUNCTIONS.values(), ids=FUNCTIONS)
@@ -160,10 +169,9 @@ def test_steerable_features_have_two_derivatives(o3):
 
     network = SteerableNetwork(1, 2, "1x0e + 1x2e", 1, 2, r=4.0, num_radial=2).double()
     h, x = drawn([(5, 1), (5, 3)])
-    edges = E[:, [0, 1, 2, 3, 4, 6]]
 
     def fading(h, x):
-        return network(h, x, edges, neighbors.envelope(neighbors.distances(x, edges), 4.0))
+        return network(h, x, E, neighbors.envelope(neighbors.distances(x, E), 4.0))
 
     assert_two_derivatives(fading, [h, x])
     assert_two_derivatives(tensor_of_degree_2, drawn([(4, 5)]))

@@ -251,7 +251,7 @@ def test_as_many_graphs_as_nodes_need_a_word():
     torch.testing.assert_close(turned("node vector"), symmetry.act("vector", R[batch], x[0], y))
     with pytest.raises(ValueError, match="there are 3 rows of a vector; expected 4"):
         turned("graph vector", y[:3])
-    with pytest.raises(ValueError, match="kind is 'edge vector'; expected a kind, with \"node\" or \"graph\" in front"):
+    with pytest.raises(ValueError, match="kind is 'edge vector'; expected a kind, with \"node\" or \"graph\" or nothing"):
         turned("edge vector")
 
 
