@@ -54,7 +54,7 @@ def weighted_sum(h: Tensor, edge_index: Tensor, c: Tensor) -> Tensor:
     if c.requires_grad or transformed:
         return aggregate(weights * h.index_select(0, v), u, len(h))
     size = len(h), len(h)
-    C = torch.sparse_coo_tensor(torch.stack([u, v]), weights[:, 0], size, device=h.device, check_invariants=False)
+    C = torch.sparse_coo_tensor(edge_index.flip(0), weights[:, 0], size, device=h.device, check_invariants=False)
     return C @ h
 
 
