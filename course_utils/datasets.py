@@ -179,7 +179,7 @@ def _both_directions(links: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 def _count(mask: Tensor, sizes: Tensor) -> Tensor:
     """How many of each group are in the mask, where consecutive groups have these sizes."""
-    total = torch.cat([torch.zeros(1, dtype=torch.int64), mask.cumsum(0)])
+    total = torch.cat([sizes.new_zeros(1), mask.cumsum(0)])
     stops = sizes.cumsum(0)
     return total[stops] - total[stops - sizes]
 

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .graph_networks import PairMLP, readout
-from .message_passing import aggregate
+from .graphs import ends
+from .message_passing import aggregate, aggregate_faded
 from .neighbors import all_pairs, displacements
 
 
@@ -33,7 +34,7 @@ def egnn_features(h: Tensor, x: Tensor, edge_index: Tensor, psi_f: Callable, phi
     psi_f takes f_u, f_v (num_edges, d) and |x_u - x_v|^2 (num_edges, 1) and returns the messages (num_edges, d_m); phi takes
     h and the sums of the messages (num_nodes, d_m).
     """
-    v, u = edge_index
+    v, u = ends(edge_index, len(h))
     f = h
     m = psi_f(f[u], f[v], squared_distances(x, edge_index))
     return phi(f, aggregate(m, u, len(f)))
@@ -44,7 +45,7 @@ def egnn_coordinates(h: Tensor, x: Tensor, psi_c: Callable, batch: Tensor | None
 
     psi_c takes what psi_f takes and returns (num_pairs, 1). x_u - x_v points from v to u: a positive psi_c repels.
     """
-    v, u = pairs = all_pairs(len(x), batch)
+    v, u = pairs = all_pairs(len(x), batch, x.device)
     f = h
     return x + aggregate((x[u] - x[v]) * psi_c(f[u], f[v], squared_distances(x, pairs)), u, len(x))
 
@@ -60,7 +61,7 @@ def with_constant(x: Tensor, x_new: Tensor, batch: Tensor | None = None) -> Tens
 
 def _others(x: Tensor, batch: Tensor | None) -> Tensor:
     """n - 1 for each node, or 1 where it is alone: (num_nodes, 1)."""
-    n = torch.full((len(x),), len(x)) if batch is None else torch.bincount(batch)[batch]
+    n = torch.full((len(x),), len(x), device=x.device) if batch is None else torch.bincount(batch)[batch]
     return (n - 1).clamp(min=1)[:, None]
 
 
@@ -85,6 +86,9 @@ class EGNNLayer(nn.Module):
     mean_messages     (+) is the mean over N(u) in place of the sum
     residual          f_u' = f_u + phi(...)
 
+    In ``forward``, fade (num_edges,) takes the messages to 0 where an edge breaks, and with ``neighbours_only``
+    the terms of the sum for x_u', too: see `message_passing.aggregate_faded`.
+
     psi_f and psi_c are a `PairMLP`, which takes f and the edges and picks f_u and f_v itself; from messages, psi_c is a
     perceptron with one hidden layer. Raises ValueError for from_messages without neighbours_only.
     """
@@ -106,7 +110,8 @@ class EGNNLayer(nn.Module):
         self.attention = nn.Sequential(nn.Linear(hidden, 1), nn.Sigmoid()) if attention else None
 
     def forward(self, h: Tensor, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, *,
-                velocity: Tensor | None = None, edge_attr: Tensor | None = None) -> tuple[Tensor, ...]:
+                velocity: Tensor | None = None, edge_attr: Tensor | None = None,
+                fade: Tensor | None = None) -> tuple[Tensor, ...]:
         f, n = h, len(h)
         if len(x) != n:
             raise ValueError(f"h has {n} rows and x has {len(x)}; expected one of each for every node.")
@@ -121,12 +126,13 @@ class EGNNLayer(nn.Module):
         m = self.psi_f(f, edge_index, e)
         if self.attention is not None:
             m = self.attention(m) * m
-        f_new = self.phi(torch.cat([f, aggregate(m, edge_index[1], n, self.reduce)], dim=1))
+        f_new = self.phi(torch.cat([f, aggregate_faded(m, edge_index[1], n, self.reduce, fade)], dim=1))
 
-        pairs = edge_index if self.neighbours_only else all_pairs(n, batch)
+        pairs = edge_index if self.neighbours_only else all_pairs(n, batch, x.device)
         e_c = e if self.neighbours_only else squared_distances(x, pairs)
         c = self.psi_c(m) if self.from_messages else self.psi_c(f, pairs, e_c)
-        shift = aggregate(displacements(x, pairs) * c, pairs[1], n)
+        fade_c = fade if self.neighbours_only else None
+        shift = aggregate_faded(displacements(x, pairs) * c, pairs[1], n, fade=fade_c)
         if self.normalize:
             shift = shift / _others(x, batch)
         f_new = f + f_new if self.residual else f_new
@@ -142,7 +148,8 @@ class EGNN(nn.Module):
     h (num_nodes, d_in), x (num_nodes, 3) -> (out, x'), and with ``velocity=True`` (out, x', velocity'). An invariant target is
     read from out: (num_nodes, d_out), or with ``reduce`` ("sum", "mean", "max") one row for the graph, (d_out,), with batch
     (num_graphs, d_out). An equivariant one is read from x': a position is x', a vector is x' - x. ``options`` are those of
-    `EGNNLayer`, whose residual form this network uses.
+    `EGNNLayer`, whose residual form this network uses. ``num_graphs`` is that of `readout`. For an energy without
+    jumps at the cutoff, make ``fade`` from the positions that give the edges: in later rounds they have moved.
     """
 
     def __init__(self, d_in: int, hidden: int, d_out: int, rounds: int, reduce: str | None = None, **options):
@@ -157,8 +164,10 @@ class EGNN(nn.Module):
         self.reduce = reduce
 
     def forward(self, h: Tensor, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, *,
-                velocity: Tensor | None = None, edge_attr: Tensor | None = None) -> tuple[Tensor, ...]:
+                velocity: Tensor | None = None, edge_attr: Tensor | None = None, fade: Tensor | None = None,
+                num_graphs: int | None = None) -> tuple[Tensor, ...]:
         h, moved = self.embed(h), (x,) if velocity is None else (x, velocity)
+        of_edges = {"edge_attr": edge_attr, "fade": fade}
         for layer in self.layers:  # equation 7 has the first velocity in every round
-            h, *moved = layer(h, moved[0], edge_index, batch, velocity=velocity, edge_attr=edge_attr)
-        return self.head(readout(h, batch, self.reduce) if self.reduce else h), *moved
+            h, *moved = layer(h, moved[0], edge_index, batch, velocity=velocity, **of_edges)
+        return self.head(readout(h, batch, self.reduce, num_graphs) if self.reduce else h), *moved

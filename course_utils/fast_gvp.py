@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .graphs import degrees
-from .message_passing import aggregate
+from .graphs import ends
+from .message_passing import aggregate_faded
 from .neighbors import lengths
 
 
@@ -20,10 +20,14 @@ def times(W: Tensor, V: Tensor) -> Tensor:
     return (V.mT @ W.T).mT
 
 
-def mean_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor, g) -> tuple[Tensor, Tensor]:
-    """(num_nodes, m) and (num_nodes, mu, 3); the arguments of `gvp.gvp_message`, g a `gvp.GVPs` of two or more."""
-    in_degree = degrees(edge_index, len(s))
-    v, u = edge_index
+def mean_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor, g,
+                 fade: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(num_nodes, m) and (num_nodes, mu, 3); the arguments of `gvp.gvp_message`.
+
+    g is a `gvp.GVPs` of two or more. With fade (num_edges,) the mean is that of `message_passing.aggregate_faded`.
+    """
+    num_nodes = len(s)
+    v, u = ends(edge_index, num_nodes)
     first, *between, last = g
     _require_widths(first, s, V, edge_s, edge_V, len(u))
 
@@ -34,15 +38,18 @@ def mean_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_
     s_m = (s @ W_v.T + first.W_m.bias).index_select(0, v) + lengths(V_h) @ W_h.T + edge_s @ W_e.T
     s, V = first.activated(s_m, times(first.W_mu, V_h))
 
+    def mean(messages):
+        return aggregate_faded(messages, u, num_nodes, "mean", fade)
+
     for gvp in between:
         s, V = gvp(s, V)
     if last.W_g is not None:  # a gate is not linear
         s, V = last(s, V)
-        return aggregate(s, u, len(in_degree), "mean"), aggregate(V, u, len(in_degree), "mean")
+        return mean(s), mean(V)
     V_h = times(last.W_h, V)
-    s_hn = torch.cat([lengths(V_h), s], dim=1)
-    s_hn, V_h = aggregate(s_hn, u, len(in_degree), "mean"), aggregate(V_h.mT, u, len(in_degree), "mean").mT
-    heard = (in_degree > 0)[:, None]  # an empty inbox gives 0, and no bias
+    s_hn = mean(torch.cat([lengths(V_h), s], dim=1))
+    V_h = mean(V_h.mT).mT
+    heard = mean(s.new_ones(len(u), 1))  # an empty inbox gives 0, and no bias
     return s_hn @ last.W_m.weight.T + heard * last.W_m.bias, times(last.W_mu, V_h)
 
 

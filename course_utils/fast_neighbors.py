@@ -19,6 +19,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from .graphs import numbers
+
 # Measured to be fast; the edges do not depend on them.
 ALL_PAIRS_UP_TO = 400  # nodes in a graph
 BLOCK = 10             # targets
@@ -30,10 +32,8 @@ MARGIN = 1 + 1e-6      # columns are a little too wide: rounding must not put ne
 
 
 def radius_graph(x: Tensor, r: float, batch: Tensor | None) -> Tensor:
-    """`neighbors.radius_graph` of input that it has checked."""
+    """`neighbors.radius_graph` of input that it has checked, one node at least."""
     X, size = _planes_and_sizes(x, batch)
-    if not len(x):
-        return torch.zeros(2, 0, dtype=torch.int64)
     width = int(size.max()) if len(size) > 1 else len(x)
     if len(size) * width**2 <= ALL_PAIRS_UP_TO * len(x):
         return _by_pairs(X, r, size, width)
@@ -64,9 +64,9 @@ def knn_graph(x: Tensor, k: int, batch: Tensor | None) -> Tensor:
 
 def _planes_and_sizes(x: Tensor, batch: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
     """x in float64, (axes, n), and how many nodes each graph has; numbers of `batch` without nodes are left out."""
-    x = x.detach() if x.dtype != torch.bfloat16 else x.detach().float()  # which numpy lacks
-    size = np.array([len(x)]) if batch is None else np.bincount(batch.numpy())
-    return x.numpy().T.astype(np.float64, order="C"), size if batch is None else size[size > 0]
+    X = numbers(x.float() if x.dtype == torch.bfloat16 else x)  # numpy lacks bfloat16
+    size = np.array([len(x)]) if batch is None else np.bincount(numbers(batch))
+    return X.T.astype(np.float64, order="C"), size[size > 0]
 
 
 def _squared_distance(X: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .graphs import num_graphs
+from .graphs import count_graphs
 from .message_passing import aggregate
 from .neighbors import require_positions
 from .symmetry import act, random_rotation, require_kind
@@ -30,7 +30,7 @@ SIGNS = torch.cartesian_prod(*[torch.tensor([1.0, -1.0])] * 3)  # (8, 3), the fi
 def centroid(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean position: x (num_nodes, 3) -> (3,), with batch (num_graphs, 3)."""
     require_positions(x)
-    return x.mean(0) if batch is None else aggregate(x, batch, num_graphs(batch, len(x)), "mean")
+    return x.mean(0) if batch is None else aggregate(x, batch, count_graphs(batch, len(x)), "mean")
 
 
 def centre(x: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -42,7 +42,7 @@ def covariance(x: Tensor, batch: Tensor | None = None) -> Tensor:
     """The mean of (x_u - c)(x_u - c)^T over the nodes: (3, 3), with batch (num_graphs, 3, 3)."""
     x = centre(x, batch)
     outer = x[:, :, None] * x[:, None, :]
-    return outer.mean(0) if batch is None else aggregate(outer, batch, num_graphs(batch, len(x)), "mean")
+    return outer.mean(0) if batch is None else aggregate(outer, batch, count_graphs(batch, len(x)), "mean")
 
 
 def pca_frames(x: Tensor, batch: Tensor | None = None, reflections: bool = False) -> Tensor:
@@ -56,7 +56,7 @@ def pca_frames(x: Tensor, batch: Tensor | None = None, reflections: bool = False
     axes = torch.linalg.eigh(covariance(x, batch)).eigenvectors.flip(-1)
     axes = axes * torch.linalg.det(axes)[..., None, None].sign()
     signs = SIGNS if reflections else SIGNS[SIGNS.prod(1) > 0]
-    return axes[..., None, :, :] * signs[:, None, :].to(x.dtype)
+    return axes[..., None, :, :] * signs[:, None, :].to(x)
 
 
 def relative_gap(x: Tensor, batch: Tensor | None = None) -> Tensor:
@@ -89,7 +89,7 @@ def canonicalize(x: Tensor, batch: Tensor | None = None) -> tuple[Tensor, Tensor
     turned copy, rounding chooses the sign, however wide the gap.
     """
     frames, centred = pca_frames(x, batch), centre(x, batch)
-    where = torch.zeros(len(x), dtype=torch.int64) if batch is None else batch
+    where = torch.zeros(len(x), dtype=torch.int64, device=x.device) if batch is None else batch
     axes = frames[..., 0, :, :].reshape(-1, 3, 3)
     moments = aggregate(_seen_from(axes, centred, where) ** 3, where, len(axes))
     first, second = torch.where(moments[:, :2] < 0, -1.0, 1.0).to(x.dtype).unbind(1)
@@ -101,8 +101,9 @@ def frame_average(f: Callable[[Tensor], Tensor], x: Tensor, kind: str, batch: Te
                   reflections: bool = False) -> Tensor:
     """The mean over all PCA frames of f((x - c) @ F), turned back: invariant or equivariant under motions, whatever f is.
 
-    f maps positions (num_nodes, 3) to a quantity of that kind: one for all, with batch one for each graph or each node,
-    by its number of rows. The mean runs over 4 frames, or with ``reflections`` over 8.
+    f maps positions (num_nodes, 3) to a quantity of that kind: one for all, with batch one for each graph or each
+    node. "graph vector" or "node vector" says which; a kind alone goes by the number of rows. The mean runs over 4
+    frames, or with ``reflections`` over 8.
     """
     frames, c, centred = pca_frames(x, batch, reflections), centroid(x, batch), centre(x, batch)
     answers = [_act(kind, F, c, f(_seen_from(F, centred, batch)), batch) for F in frames.unbind(-3)]
@@ -113,17 +114,20 @@ def augment(x: Tensor, y: Tensor, kind: str, generator: torch.Generator | None =
             reflections: bool = False) -> tuple[Tensor, Tensor]:
     """A randomly turned copy of each cloud and its label: x (num_nodes, 3), y -> the same shapes.
 
-    y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor turns along. There is one y for all, or
-    with batch one for each graph or each node, by its number of rows. Each cloud turns about its centroid by a rotation of
-    its own, uniform on SO(3); with ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".
+    y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor turns along. There is one y for
+    all, or with batch one for each graph or each node: "graph vector" or "node vector" says which, and a kind alone
+    goes by the number of rows. Each cloud turns about its centroid by a rotation of its own, uniform on SO(3); with
+    ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".
     """
     _require_space(x)
-    R = random_rotation(() if batch is None else num_graphs(batch, len(x)), generator, x.dtype)
+    R = random_rotation(() if batch is None else count_graphs(batch, len(x)), generator, x.dtype).to(x.device)
     if reflections:
-        R = R * (1 - 2 * torch.randint(2, R.shape[:-2], generator=generator))[..., None, None].to(x.dtype)
+        device = generator.device if generator else None
+        mirrored = torch.randint(2, R.shape[:-2], generator=generator, device=device)
+        R = R * (1 - 2 * mirrored)[..., None, None].to(x)
     c = centroid(x, batch)
     b = c - act("vector", R, c, c)  # the motion x -> R (x - c) + c
-    return _act("position", R, b, x, batch), _act(kind, R, b, y, batch)
+    return _act("node position", R, b, x, batch), _act(kind, R, b, y, batch)
 
 
 def _seen_from(F: Tensor, centred: Tensor, batch: Tensor | None) -> Tensor:
@@ -133,14 +137,36 @@ def _seen_from(F: Tensor, centred: Tensor, batch: Tensor | None) -> Tensor:
 
 def _act(kind: str, R: Tensor, b: Tensor, y: Tensor, batch: Tensor | None) -> Tensor:
     """`act` on one y for all, or with a motion a graph on one y for each graph or for each node."""
+    level, kind = _level_and_kind(kind)
     if batch is not None:
-        if not y.ndim or len(y) not in (len(batch), len(R)):
-            raise ValueError(f"there are {len(y) if y.ndim else 'no'} rows of a {kind}; expected {len(R)}, one for each graph, or "
-                             f"{len(batch)}, one for each node.")
-        rows = batch if len(y) == len(batch) else slice(None)
+        if _is_of_nodes(level, kind, y, batch, len(R)):
+            R, b = R[batch], b[batch]
         channels = (1,) * (y.ndim - 1 - require_kind(kind))
-        R, b = R[rows].view(-1, *channels, 3, 3), b[rows].view(-1, *channels, 3)
+        R, b = R.view(-1, *channels, 3, 3), b.view(-1, *channels, 3)
     return act(kind, R, b, y)
+
+
+def _level_and_kind(text: str) -> tuple[str, str]:
+    """"node vector" as ("node", "vector"), and "vector" as ("", "vector")."""
+    level, _, kind = text.rpartition(" ")
+    if level not in ("", "node", "graph"):
+        raise ValueError(f'kind is {text!r}; expected a kind, with "node" or "graph" or nothing in front of it.')
+    return level, kind
+
+
+def _is_of_nodes(level: str, kind: str, y: Tensor, batch: Tensor, num_graphs: int) -> bool:
+    """Whether the rows of y belong to nodes, not to graphs. Raises ValueError where they fit neither, or both."""
+    num_rows = {"node": [len(batch)], "graph": [num_graphs], "": [len(batch), num_graphs]}[level]
+    if not y.ndim or len(y) not in num_rows:
+        raise ValueError(f"there are {len(y) if y.ndim else 'no'} rows of a {kind}; expected {num_graphs}, one for each "
+                         f"graph, or {len(batch)}, one for each node.")
+    if level:
+        return level == "node"
+    one_each = torch.arange(num_graphs, device=batch.device)
+    if len(batch) == num_graphs and not torch.equal(batch, one_each):
+        raise ValueError(f"there are {num_graphs} nodes and as many graphs, some without nodes, so the rows of a {kind} "
+                         f'can belong to either; expected "node {kind}" or "graph {kind}" as the kind.')
+    return len(y) == len(batch)
 
 
 def _require_space(x: Tensor) -> None:

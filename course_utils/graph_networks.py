@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .graphs import degrees, num_graphs, require_edge_index
-from .message_passing import aggregate, softmax_by_target
+from .graphs import count_graphs, degrees, ends, require_edge_index
+from .message_passing import aggregate, aggregate_faded, column, softmax_by_target
 
 
 def with_self_loops(edge_index: Tensor, num_nodes: int) -> Tensor:
     """The edges, and one edge u -> u for every node: (2, num_edges'). A self loop that is there already is not doubled."""
     require_edge_index(edge_index, num_nodes)
-    loops = torch.arange(num_nodes).expand(2, -1)
+    loops = torch.arange(num_nodes, device=edge_index.device).expand(2, -1)
     return torch.cat([edge_index[:, edge_index[0] != edge_index[1]], loops], dim=1)
 
 
@@ -36,16 +36,25 @@ def gcn_norm(edge_index: Tensor, num_nodes: int, dtype: torch.dtype | None = Non
     networks" (2017), the renormalisation trick of section 2.2.
     """
     v, u = edge_index = with_self_loops(edge_index, num_nodes)
-    d = degrees(edge_index, num_nodes).to(dtype or torch.get_default_dtype())
-    return edge_index, (d.index_select(0, u) * d.index_select(0, v)).rsqrt()
+    dtype = dtype or torch.get_default_dtype()
+    wide = torch.promote_types(dtype, torch.float32)  # in float16, d_u d_v overflows
+    d = degrees(edge_index, num_nodes).to(wide)
+    return edge_index, (d.index_select(0, u) * d.index_select(0, v)).rsqrt().to(dtype)
 
 
 def weighted_sum(h: Tensor, edge_index: Tensor, c: Tensor) -> Tensor:
     """sum over v in N(u) of c_uv h_v: h (num_nodes, d), c (num_edges,) -> (num_nodes, d).
 
-    This is a product with a sparse matrix, C[u, v] = c_uv, and needs no message (num_edges, d) to be stored.
+    This is a product with a sparse matrix, C[u, v] = c_uv, and needs no message (num_edges, d) to be stored. torch
+    gives such a product no second derivative in c, and torch.func no transform: there messages are summed.
     """
-    C = torch.sparse_coo_tensor(edge_index.flip(0), c.to(h.dtype), (len(h), len(h)), check_invariants=False)
+    v, u = ends(edge_index, len(h))
+    weights = column(c.to(h.dtype), len(u))
+    transformed = torch.func.debug_unwrap(h) is not h or torch.func.debug_unwrap(c) is not c
+    if c.requires_grad or transformed:
+        return aggregate(weights * h.index_select(0, v), u, len(h))
+    size = len(h), len(h)
+    C = torch.sparse_coo_tensor(edge_index.flip(0), weights[:, 0], size, device=h.device, check_invariants=False)
     return C @ h
 
 
@@ -123,8 +132,9 @@ class PairMLP(nn.Module):
 class MPNNLayer(nn.Module):
     """h_u' = phi(h_u, (+) over v in N(u) of psi(h_u, h_v, e_uv)), psi and phi perceptrons with one hidden layer.
 
-    edge_attr is (num_edges, d_edge). Source: the slide "Message passing again", third form; Gilmer et al., "Neural message
-    passing for quantum chemistry" (2017).
+    edge_attr is (num_edges, d_edge); with fade (num_edges,) messages fade out: `message_passing.aggregate_faded`.
+    Source: the slide "Message passing again", third form; Gilmer et al., "Neural message passing for quantum
+    chemistry" (2017).
     """
 
     def __init__(self, d_in: int, d_out: int, hidden: int | None = None, d_edge: int = 0, reduce: str = "sum"):
@@ -134,8 +144,9 @@ class MPNNLayer(nn.Module):
         self.phi = nn.Sequential(nn.Linear(d_in + hidden, hidden), nn.SiLU(), nn.Linear(hidden, d_out))
         self.reduce = reduce
 
-    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
-        m = aggregate(self.psi(h, edge_index, edge_attr), edge_index[1], len(h), self.reduce)
+    def forward(self, h: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None,
+                fade: Tensor | None = None) -> Tensor:
+        m = aggregate_faded(self.psi(h, edge_index, edge_attr), edge_index[1], len(h), self.reduce, fade)
         return self.phi(torch.cat([h, m], dim=1))
 
 
@@ -154,11 +165,15 @@ class TwoWayLayer(nn.Module):
         return self.along(h, edge_index) + self.against(h, edge_index.flip(0))
 
 
-def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum") -> Tensor:
-    """One row for the whole graph, whatever the order of its nodes: h (num_nodes, d) -> (d,), with batch (num_graphs, d)."""
+def readout(h: Tensor, batch: Tensor | None = None, reduce: str = "sum", num_graphs: int | None = None) -> Tensor:
+    """One row for the whole graph, whatever the order of its nodes: h (num_nodes, d) -> (d,).
+
+    With batch it is (num_graphs, d). ``num_graphs``, which a `graphs.Graph` has, is needed where the last graphs have
+    no nodes: batch does not show them.
+    """
     if batch is None:
-        return aggregate(h, torch.zeros(len(h), dtype=torch.int64), 1, reduce)[0]
-    return aggregate(h, batch, num_graphs(batch, len(h)), reduce)
+        return aggregate(h, torch.zeros(len(h), dtype=torch.int64, device=h.device), 1, reduce)[0]
+    return aggregate(h, batch, count_graphs(batch, len(h), num_graphs), reduce)
 
 
 class GraphNetwork(nn.Module):
@@ -166,7 +181,7 @@ class GraphNetwork(nn.Module):
 
     layer makes a layer from its two widths: `GCNLayer`, `GATLayer`, `MPNNLayer`, or a function such as
     ``lambda d_in, d_out: GATLayer(d_in, d_out, heads=4)``. With ``reduce`` ("sum", "mean" or "max") the nodes of each graph
-    are put together before the linear map: to (d_out,), with batch (num_graphs, d_out).
+    are put together before the linear map, by `readout`: to (d_out,), with batch (num_graphs, d_out).
     """
 
     def __init__(self, layer: Callable[[int, int], nn.Module], d_in: int, hidden: int, d_out: int, rounds: int,
@@ -176,10 +191,11 @@ class GraphNetwork(nn.Module):
         self.layers = nn.ModuleList(layer(a, b) for a, b in zip(widths, widths[1:]))
         self.head, self.reduce = nn.Linear(widths[-1], d_out), reduce
 
-    def forward(self, h: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, edge_index: Tensor, batch: Tensor | None = None,
+                num_graphs: int | None = None) -> Tensor:
         for layer in self.layers:
             h = torch.relu(layer(h, edge_index))
-        return self.head(readout(h, batch, self.reduce) if self.reduce else h)
+        return self.head(readout(h, batch, self.reduce, num_graphs) if self.reduce else h)
 
 
 def wl_colours(edge_index: Tensor, num_nodes: int, rounds: int, start: Tensor | None = None) -> Tensor:
@@ -199,4 +215,4 @@ def wl_colours(edge_index: Tensor, num_nodes: int, rounds: int, start: Tensor | 
         seen = [(own, *sorted(others)) for own, others in zip(history[-1], heard)]
         number = {colour: i for i, colour in enumerate(sorted(set(seen)))}
         history.append([number[colour] for colour in seen])
-    return torch.tensor(history, dtype=torch.int64).reshape(rounds + 1, num_nodes)
+    return torch.tensor(history, dtype=torch.int64, device=edge_index.device).reshape(rounds + 1, num_nodes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +21,8 @@ class Graph:
 
     Shapes: edge_index (2, num_edges) of int64; h (num_nodes, d), the node features; x (num_nodes, 3), the node
     positions; y, the labels, (num_nodes,) or one for the graph; names, one string a node; edge_attr (num_edges, ...);
-    batch (num_nodes,), which graph a node belongs to.
-    Raises ValueError where the shapes do not fit together.
+    batch (num_nodes,), which graph a node belongs to. num_graphs counts graphs without nodes, too; if it is left out,
+    the last graph is the last one in batch. Raises ValueError where the shapes do not fit together.
     """
 
     edge_index: Tensor
@@ -32,6 +33,7 @@ class Graph:
     names: tuple[str, ...] | None = None
     edge_attr: Tensor | None = None
     batch: Tensor | None = None
+    num_graphs: int | None = None
 
     def __post_init__(self):
         require_edge_index(self.edge_index, self.num_nodes)
@@ -39,8 +41,11 @@ class Graph:
             rows = getattr(self, name)
             if rows is not None and len(rows) != self.num_nodes:
                 raise ValueError(f"{name} has {len(rows)} rows; expected one for each of the {self.num_nodes} nodes.")
-        num_graphs = 1 if self.batch is None else 1 + int(self.batch.max()) if len(self.batch) else 0
-        if self.y is not None and self.y.ndim and len(self.y) not in (self.num_nodes, num_graphs):
+        if self.batch is None:
+            object.__setattr__(self, "num_graphs", 1)
+        else:
+            object.__setattr__(self, "num_graphs", count_graphs(self.batch, self.num_nodes, self.num_graphs))
+        if self.y is not None and self.y.ndim and len(self.y) not in (self.num_nodes, self.num_graphs):
             raise ValueError(f"y has {len(self.y)} rows; expected one for each of the {self.num_nodes} nodes, or one for "
                              "each graph.")
         if self.edge_attr is not None and len(self.edge_attr) != self.num_edges:
@@ -68,11 +73,24 @@ def require_edge_index(edge_index: Tensor, num_nodes: int) -> None:
     if edge_index.dtype != torch.int64:
         raise ValueError(f"edge_index has dtype {edge_index.dtype}; expected torch.int64, because its entries are used "
                          "as indices. edge_index.long() converts it.")
-    if edge_index.numel():
-        low, high = int(edge_index.min()), int(edge_index.max())
-        if low < 0 or high >= num_nodes:
-            raise ValueError(f"edge_index names node {low if low < 0 else high}; with num_nodes = {num_nodes} the nodes "
-                             f"are 0 to {num_nodes - 1}.")
+    require_nodes("edge_index", edge_index, num_nodes)
+
+
+def require_nodes(name: str, index: Tensor, num_nodes: int) -> None:
+    """Raise a ValueError that says which entry is wrong, unless all entries of index are among num_nodes nodes."""
+    if not index.numel():
+        return
+    low, high = map(int, torch.func.debug_unwrap(index).aminmax())
+    if low < 0 or high >= num_nodes:
+        wrong = low if low < 0 else high
+        raise ValueError(f"{name} names node {wrong}; with num_nodes = {num_nodes} the nodes are 0 to {num_nodes - 1}. "
+                         "Count nodes from 0, and give features to all of them.")
+
+
+def ends(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """The sources v and the targets u, ``v, u = ends(edge_index, num_nodes)``, after `require_edge_index`."""
+    require_edge_index(edge_index, num_nodes)
+    return edge_index
 
 
 def require_batch(batch: Tensor, num_nodes: int) -> None:
@@ -82,31 +100,60 @@ def require_batch(batch: Tensor, num_nodes: int) -> None:
         raise ValueError(f"batch is {given}; expected a tensor of torch.int64. torch.as_tensor(batch).long() makes one.")
     if batch.shape != (num_nodes,):
         raise ValueError(f"batch has shape {tuple(batch.shape)}; expected ({num_nodes},), one graph number for each node.")
-    number = batch.cpu().numpy()  # which compares faster
+    number = numbers(batch)  # numpy compares faster
     if len(number) and (number[0] < 0 or (number[1:] < number[:-1]).any()):
         raise ValueError("batch is not sorted from 0 up; expected the nodes of graph 0 first, then those of graph 1, and "
                          "so on. order = batch.argsort(stable=True) sorts the nodes.")
 
 
-def num_graphs(batch: Tensor, num_nodes: int) -> int:
-    """How many graphs ``batch`` (num_nodes,) numbers; raises ValueError as `require_batch` does."""
+def numbers(tensor: Tensor) -> np.ndarray:
+    """A tensor as numpy has it, without derivatives; within the transforms of torch.func, too, where .numpy() fails.
+
+    Raises ValueError under torch.func.vmap, where it would be several tensors at once.
+    """
+    array = np.from_dlpack(torch.func.debug_unwrap(tensor.detach().cpu()))
+    if array.shape != tensor.shape:
+        raise ValueError("torch.func.vmap was applied to a function that looks at numbers to find edges or graphs; "
+                         "expected a call for each graph. Make edge_index or batch first, outside of vmap.")
+    return array
+
+
+def count_graphs(batch: Tensor, num_nodes: int, num_graphs: int | None = None) -> int:
+    """How many graphs ``batch`` (num_nodes,) numbers, or ``num_graphs`` where the last ones have no nodes.
+
+    Raises ValueError as `require_batch` does, and where num_graphs is too small.
+    """
     require_batch(batch, num_nodes)
-    return int(batch[-1]) + 1 if num_nodes else 0
+    numbered = int(batch[-1]) + 1 if num_nodes else 0
+    if num_graphs is not None and num_graphs < numbered:
+        raise ValueError(f"num_graphs is {num_graphs}, and batch numbers graphs up to {numbered - 1}; expected "
+                         f"{numbered} or more, the graphs without nodes among them.")
+    return numbered if num_graphs is None else num_graphs
 
 
 def to_edge_index(A: Tensor) -> Tensor:
     """The edges of the adjacency matrix A (num_nodes, num_nodes): (2, num_edges), sources above targets."""
-    if A.ndim != 2 or A.shape[0] != A.shape[1]:
-        raise ValueError(f"A has shape {tuple(A.shape)}; expected a square matrix, (num_nodes, num_nodes).")
+    _require_adjacency(A)
+    if A.ndim != 2:
+        raise ValueError(f"A has shape {tuple(A.shape)}; expected one square matrix, (num_nodes, num_nodes).")
     return A.nonzero().T
+
+
+def _require_adjacency(A: Tensor) -> None:
+    """Raise a ValueError that says what is wrong, unless A (..., num_nodes, num_nodes) holds numbers."""
+    if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
+        raise ValueError(f"A has shape {tuple(A.shape)}; expected a square matrix, (num_nodes, num_nodes).")
+    if A.isnan().any():
+        raise ValueError(f"A holds NaN in {int(A.isnan().sum())} places; expected 0 where there is no edge, and another "
+                         "number where there is one. Look where the NaN comes from.")
 
 
 def to_adjacency(edge_index: Tensor, num_nodes: int) -> Tensor:
     """The matrix (num_nodes, num_nodes) with A[v, u] = 1 for each edge v -> u; an edge listed twice counts twice."""
     require_edge_index(edge_index, num_nodes)
-    A = torch.zeros(num_nodes, num_nodes)
+    A = torch.zeros(num_nodes, num_nodes, device=edge_index.device)
     v, u = edge_index
-    return A.index_put_((v, u), torch.ones(len(v)), accumulate=True)
+    return A.index_put_((v, u), A.new_ones(len(v)), accumulate=True)
 
 
 def permute(A: Tensor, X: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,6 +181,7 @@ def hop_distances(A: Tensor) -> Tensor:
 
     Infinite where there is no path. The leading dimensions are graphs of equal size, padded with isolated nodes.
     """
+    _require_adjacency(A)
     A = (A != 0).float()
     reached = torch.eye(A.shape[-1], device=A.device).expand_as(A) > 0
     distance = torch.where(reached, 0.0, torch.inf)
@@ -153,6 +201,7 @@ def has_ring(A: Tensor) -> Tensor:
     leading dimensions are graphs of equal size, padded with isolated nodes. Raises ValueError where A has directions
     or an edge from a node to itself.
     """
+    _require_adjacency(A)
     links = A != 0
     if not torch.equal(links, links.mT) or links.diagonal(dim1=-2, dim2=-1).any():
         raise ValueError("A is not symmetric, or its diagonal is not 0; expected an undirected graph without self loops. "
@@ -178,7 +227,7 @@ def split_links(edge_index: Tensor, fraction: float, generator: torch.Generator)
         raise ValueError(f"edge_index has {edge_index.shape[1]} edges, {num_links} of them from a lower to a higher "
                          "node; expected each link once in both directions. graphs.both_directions(edge_index) "
                          "makes it so.")
-    order = torch.randperm(num_links, generator=generator)
+    order = torch.randperm(num_links, generator=generator, device=generator.device).to(links.device)
     num_test = round(fraction * num_links)
     test, train = links[:, order[:num_test]], links[:, order[num_test:]]
     return both_directions(train), both_directions(test)
@@ -188,11 +237,11 @@ def batch_graphs(graphs: Sequence[Graph]) -> Graph:
     """Several graphs as one without edges between them; ``batch`` says which graph each node came from.
 
     Edges are renumbered. A field that some graph lacks is None in the result; y is stacked where each graph has one
-    label, joined where each node has one.
+    label, joined where each node has one. num_graphs counts the graphs without nodes as well.
     """
     if not graphs:
         raise ValueError("batch_graphs got an empty list; expected at least one graph.")
-    sizes = torch.tensor([g.num_nodes for g in graphs])
+    sizes = torch.tensor([g.num_nodes for g in graphs], device=graphs[0].edge_index.device)
     starts = sizes.cumsum(0) - sizes
 
     def joined(name):
@@ -206,6 +255,7 @@ def batch_graphs(graphs: Sequence[Graph]) -> Graph:
     return Graph(
         edge_index=torch.cat([g.edge_index + start for g, start in zip(graphs, starts)], dim=1),
         num_nodes=int(sizes.sum()),
-        batch=torch.repeat_interleave(torch.arange(len(graphs)), sizes),
+        batch=torch.repeat_interleave(torch.arange(len(graphs), device=sizes.device), sizes),
+        num_graphs=len(graphs),
         **{name: joined(name) for name in ("h", "x", "y", "names", "edge_attr")},
     )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .fast_gvp import mean_message, times
 from .graph_networks import readout
-from .graphs import require_edge_index
+from .graphs import ends
 from .neighbors import displacements, envelope, lengths
 
 
@@ -86,8 +86,7 @@ def gvp_message(s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V
 
     s (num_nodes, n), V (num_nodes, nu, 3); edge_s (num_edges, n_e), edge_V (num_edges, nu_e, 3) belong to the edges.
     """
-    require_edge_index(edge_index, len(s))
-    v, _ = edge_index
+    v, _ = ends(edge_index, len(s))
     return g(torch.cat([s.index_select(0, v), edge_s], dim=-1), torch.cat([V.index_select(0, v), edge_V], dim=-2))
 
 
@@ -121,7 +120,8 @@ class GVPLayer(nn.Module):
         h_u <- LayerNorm(h_u + Dropout(mean over v in N(u) of m_{v->u}))        m by three GVPs (`gvp_message`)
         h_u <- LayerNorm(h_u + Dropout(g(h_u)))                                 g two GVPs
 
-    `fast_gvp.mean_message` is that mean, made faster.
+    `fast_gvp.mean_message` is that mean, made faster. With fade (num_edges,) messages fade out where an edge breaks,
+    and the mean is that of `message_passing.aggregate_faded`.
     """
 
     def __init__(self, node: tuple[int, int], edge: tuple[int, int], dropout: float = 0.0, vector_gate: bool = False):
@@ -132,8 +132,9 @@ class GVPLayer(nn.Module):
         self.norms = nn.ModuleList([LayerNorm(n), LayerNorm(n)])
         self.dropout = Dropout(dropout)
 
-    def forward(self, s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor) -> tuple[Tensor, Tensor]:
-        ds, dV = self.dropout(*mean_message(s, V, edge_index, edge_s, edge_V, self.message))
+    def forward(self, s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor,
+                fade: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        ds, dV = self.dropout(*mean_message(s, V, edge_index, edge_s, edge_V, self.message, fade))
         s, V = self.norms[0](s + ds, V + dV)
         ds, dV = self.dropout(*self.update(s, V))
         return self.norms[1](s + ds, V + dV)
@@ -144,6 +145,7 @@ class GVPNetwork(nn.Module):
 
     node, edge and out are (scalars, vectors) as well. s' is (num_nodes, m) and V' (num_nodes, mu, 3), or with ``reduce``
     ("sum" or "mean") one for the graph, with batch one for each: (num_graphs, m), (num_graphs, mu, 3).
+    ``num_graphs`` is that of `readout`, ``fade`` that of `GVPLayer`.
     """
 
     def __init__(self, node: tuple[int, int], edge: tuple[int, int], hidden: tuple[int, int], out: tuple[int, int], rounds: int,
@@ -156,26 +158,30 @@ class GVPNetwork(nn.Module):
         self.head, self.reduce = GVPs(hidden, hidden, out, vector_gate=vector_gate), reduce
 
     def forward(self, s: Tensor, V: Tensor, edge_index: Tensor, edge_s: Tensor, edge_V: Tensor,
-                batch: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                batch: Tensor | None = None, *, fade: Tensor | None = None,
+                num_graphs: int | None = None) -> tuple[Tensor, Tensor]:
         s, V = self.embed(s, V)
         for layer in self.layers:
-            s, V = layer(s, V, edge_index, edge_s, edge_V)
+            s, V = layer(s, V, edge_index, edge_s, edge_V, fade)
         s, V = self.head(s, V)
-        return (readout(s, batch, self.reduce), readout(V, batch, self.reduce)) if self.reduce else (s, V)
+        if self.reduce is None:
+            return s, V
+        return readout(s, batch, self.reduce, num_graphs), readout(V, batch, self.reduce, num_graphs)
 
 
 def edge_geometry(x: Tensor, edge_index: Tensor, r: float, count: int = 8) -> tuple[Tensor, Tensor]:
     """What an edge of a radius graph knows of space: edge_s (num_edges, count) and edge_V (num_edges, 1, 3).
 
     edge_s are Gaussians of |x_u - x_v| centred from 0 to r, one spacing wide, and edge_V is the direction from v to u, 0
-    between coincident points; both times the `neighbors.envelope`, so that an edge fades before it breaks.
+    between coincident points; both times the `neighbors.envelope`, so that what is known of an edge fades before it
+    breaks. Its message need not: a layer has ``fade`` for that.
     """
     D = displacements(x, edge_index)
     d = lengths(D, keepdim=True)
     fade = envelope(d, r)
-    centres = torch.linspace(0, r, count, dtype=x.dtype)
+    centres = torch.linspace(0, r, count, dtype=x.dtype, device=x.device)
     edge_s = torch.exp(-((d - centres) * (count - 1) / r).square() / 2) * fade
-    edge_V = D / torch.where(d > 0, d, 1.0) * fade
+    edge_V = D / torch.where(d != 0, d, 1.0) * fade
     return edge_s, edge_V[:, None, :]
 
 

@@ -17,22 +17,67 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .graphs import ends, require_nodes
+
 
 def aggregate(messages: Tensor, target: Tensor, num_nodes: int, reduce: str = "sum") -> Tensor:
     """Collect each node's inbox: messages (num_edges, ...), target (num_edges,) -> (num_nodes, ...).
 
     ``reduce`` is "sum", "mean" or "max". A node without messages gets 0. Raises ValueError for another ``reduce``.
     """
+    require_targets(target, len(messages), num_nodes)
     nothing = messages.new_zeros((num_nodes, *messages.shape[1:]))
     if reduce == "sum":
         return nothing.index_add(0, target, messages)
+    count = torch.bincount(target, minlength=num_nodes).view(-1, *[1] * (messages.ndim - 1))
     if reduce == "mean":
-        count = torch.bincount(target, minlength=num_nodes).clamp(min=1)
-        return nothing.index_add(0, target, messages) / count.view(-1, *[1] * (messages.ndim - 1))
+        return nothing.index_add(0, target, messages) / count.clamp(min=1)
     if reduce == "max":
         index = target.view(-1, *[1] * (messages.ndim - 1)).expand_as(messages)
-        return nothing.scatter_reduce(0, index, messages, "amax", include_self=False)
+        if messages.is_floating_point():
+            nothing = nothing - torch.inf  # else a message of 0 would share its gradient with the 0 that it replaces
+        largest = nothing.scatter_reduce(0, index, messages, "amax", include_self=False)
+        return largest.masked_fill(count == 0, 0)
     raise ValueError(f'reduce is {reduce!r}; expected "sum", "mean" or "max".')
+
+
+def aggregate_faded(messages: Tensor, target: Tensor, num_nodes: int, reduce: str = "sum",
+                    fade: Tensor | None = None) -> Tensor:
+    """`aggregate`, with a factor fade (num_edges,) on each message: where it is 0, an edge breaks without a jump.
+
+        "sum"     sum over v in N(u) of fade_uv m_uv
+        "mean"    the same, divided by 1 + sum over v in N(u) of fade_uv, since a number of edges jumps
+
+    For a radius graph fade is ``neighbors.envelope(neighbors.distances(x, edge_index), r)``; if it is None, this is
+    `aggregate`. Raises ValueError for a fade of another shape, and with "max", where a message of 0 counts.
+    """
+    if fade is None:
+        return aggregate(messages, target, num_nodes, reduce)
+    if reduce not in ("sum", "mean"):
+        raise ValueError(f'reduce is {reduce!r} and fade is given; expected "sum" or "mean": a message that has faded '
+                         "to 0 would still be larger than negative ones.")
+    factor = column(fade, len(target)).view(-1, *[1] * (messages.ndim - 1))
+    total = aggregate(factor * messages, target, num_nodes)
+    if reduce == "sum":
+        return total
+    return total / (1 + aggregate(factor, target, num_nodes))
+
+
+def require_targets(target: Tensor, num_messages: int, num_nodes: int) -> None:
+    """Raise a ValueError that says what is wrong, unless target holds a node for each message."""
+    if target.dtype != torch.int64 or target.shape != (num_messages,):
+        raise ValueError(f"target has dtype {target.dtype} and shape {tuple(target.shape)}; expected torch.int64 and "
+                         f"({num_messages},), a node for each message. Row 1 of edge_index holds the targets.")
+    require_nodes("target", target, num_nodes)
+
+
+def column(weights: Tensor, num_edges: int) -> Tensor:
+    """weights[:, None]: (num_edges,) -> (num_edges, 1), to multiply messages. Raises ValueError for another shape."""
+    if weights.shape != (num_edges,):
+        hint = " Did you forget [:, 0]?" if weights.shape == (num_edges, 1) else ""
+        raise ValueError(f"the weights of the messages have shape {tuple(weights.shape)}; expected ({num_edges},), "
+                         f"one number for each edge.{hint}")
+    return weights[:, None]
 
 
 def message_round(h: Tensor, edge_index: Tensor, W_self: Tensor, W_neigh: Tensor, b: Tensor,
@@ -45,7 +90,7 @@ def message_round(h: Tensor, edge_index: Tensor, W_self: Tensor, W_neigh: Tensor
 
     The bias belongs to the message: a node adds it once for each neighbour, an isolated node not at all.
     """
-    v, u = edge_index
+    v, u = ends(edge_index, len(h))
     M_neigh = h[v] @ W_neigh.T + b  # (num_edges, d')
     M_self = h @ W_self.T  # (num_nodes, d')
     M = M_self + aggregate(M_neigh, u, len(h))
@@ -68,8 +113,8 @@ def receptive_fields(edge_index: Tensor, num_nodes: int, rounds: int) -> Tensor:
 
     Entry [k, u, v] says whether a change of v's features before the first round can reach u within k rounds.
     """
-    v, u = edge_index
-    heard = [torch.eye(num_nodes, dtype=torch.bool)]
+    v, u = ends(edge_index, num_nodes)
+    heard = [torch.eye(num_nodes, dtype=torch.bool, device=edge_index.device)]
     for _ in range(rounds):
         passed_on = aggregate(heard[-1][v].float(), u, num_nodes, "max") > 0
         heard.append(heard[-1] | passed_on)
@@ -78,6 +123,7 @@ def receptive_fields(edge_index: Tensor, num_nodes: int, rounds: int) -> Tensor:
 
 def receptive_field(edge_index: Tensor, num_nodes: int, node: int, k: int) -> Tensor:
     """Of which nodes one node can have heard after k rounds, itself included: (num_nodes,) of bool; see `receptive_fields`."""
+    require_nodes("the question", torch.as_tensor(node, device=edge_index.device), num_nodes)
     return receptive_fields(edge_index, num_nodes, k)[k, node]
 
 
@@ -105,15 +151,15 @@ def attention_round(h: Tensor, edge_index: Tensor, scores: Tensor, W: Tensor) ->
 
     The weight of v -> u is the softmax of the scores over the edges that arrive at u. An empty inbox gives 0.
     """
-    v, u = edge_index
+    v, u = ends(edge_index, len(h))
     alpha = softmax_by_target(scores, u, len(h))
-    return aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h))
+    return aggregate(column(alpha, len(u)) * (h @ W.T)[v], u, len(h))
 
 
 def convolutional(h: Tensor, edge_index: Tensor, c: Tensor, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
     """h_u' = phi(x_u, (+) c_uv psi(x_v)): the weight c (num_edges,) is a constant of the graph."""
-    v, u = edge_index
-    return phi(h, aggregate(c[:, None] * psi(h)[v], u, len(h), reduce))
+    v, u = ends(edge_index, len(h))
+    return phi(h, aggregate(column(c, len(u)) * psi(h)[v], u, len(h), reduce))
 
 
 def attentional(h: Tensor, edge_index: Tensor, a: Callable, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
@@ -121,11 +167,11 @@ def attentional(h: Tensor, edge_index: Tensor, a: Callable, psi: Callable, phi: 
 
     a takes the targets' and the sources' features, (num_edges, d) each, and returns (num_edges,) weights.
     """
-    v, u = edge_index
-    return phi(h, aggregate(a(h[u], h[v])[:, None] * psi(h)[v], u, len(h), reduce))
+    v, u = ends(edge_index, len(h))
+    return phi(h, aggregate(column(a(h[u], h[v]), len(u)) * psi(h)[v], u, len(h), reduce))
 
 
 def general(h: Tensor, edge_index: Tensor, psi: Callable, phi: Callable, reduce: str = "sum") -> Tensor:
     """h_u' = phi(x_u, (+) psi(x_u, x_v)): the message itself is made from both ends, (num_edges, d')."""
-    v, u = edge_index
+    v, u = ends(edge_index, len(h))
     return phi(h, aggregate(psi(h[u], h[v]), u, len(h), reduce))

@@ -22,19 +22,22 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from . import fast_neighbors
-from .graphs import require_batch, require_edge_index
+from .graphs import ends, numbers, require_batch, require_edge_index
 
 
-def all_pairs(num_nodes: int, batch: Tensor | None = None) -> Tensor:
-    """Every v -> u with v != u in the same graph: (2, num_edges). One graph of n nodes has n (n - 1) such edges."""
+def all_pairs(num_nodes: int, batch: Tensor | None = None, device: torch.device | None = None) -> Tensor:
+    """Every v -> u with v != u in the same graph: (2, num_edges). A graph of n nodes has n (n - 1) such edges.
+
+    They are on batch's device, or on ``device`` where there is no batch.
+    """
     if batch is None:
-        batch = torch.zeros(num_nodes, dtype=torch.int64)
+        batch = torch.zeros(num_nodes, dtype=torch.int64, device=device)
     require_batch(batch, num_nodes)
     size = torch.bincount(batch)
     start = size.cumsum(0) - size
-    u = torch.arange(num_nodes).repeat_interleave(size[batch])
+    u = torch.arange(num_nodes, device=batch.device).repeat_interleave(size[batch])
     first = (size[batch].cumsum(0) - size[batch])[u]  # where the pairs of target u begin
-    v = torch.arange(len(u)) - first + start[batch[u]]
+    v = torch.arange(len(u), device=batch.device) - first + start[batch[u]]
     return torch.stack([v, u])[:, v != u]
 
 
@@ -48,12 +51,16 @@ def radius_graph(x: Tensor, r: float, batch: Tensor | None = None) -> Tensor:
     require_radius(r)
     if batch is not None:
         require_batch(batch, len(x))
-    return fast_neighbors.radius_graph(x, float(r), batch)
+    if not len(x):
+        return torch.zeros(2, 0, dtype=torch.int64, device=x.device)
+    return fast_neighbors.radius_graph(x, float(r), batch).to(x.device)
 
 
 def radius_graph_by_pairs(x: Tensor, r: float, batch: Tensor | None = None) -> Tensor:
     """`radius_graph` by its definition: look at all pairs. Time and memory grow with num_nodes^2."""
-    v, u = edges = all_pairs(len(x), batch)
+    require_positions(x)
+    require_radius(r)
+    v, u = edges = all_pairs(len(x), batch, x.device)
     return edges[:, _squared_distance(x.double(), v, u) <= r * r]
 
 
@@ -63,6 +70,8 @@ def radius_graph_by_cells(x: Tensor, r: float, batch: Tensor | None = None) -> T
     A neighbour of u is in the cell of u or in one that touches it, so a point meets a number of others that depends on
     the density and not on num_nodes.
     """
+    require_positions(x)
+    require_radius(r)
     width = r * (1 + 1e-9)  # rounding x / width must not put two points at distance r two cells apart
     cells = torch.floor((x.double() - x.double().amin(0)) / width).long().tolist() if len(x) else []
     graph = [0] * len(x) if batch is None else batch.tolist()
@@ -73,11 +82,14 @@ def radius_graph_by_cells(x: Tensor, r: float, batch: Tensor | None = None) -> T
     edges = []
     for (which, *cell), targets in inside.items():
         adjacent = ((which, *np.add(cell, step)) for step in product((-1, 0, 1), repeat=len(cell)))
-        sources = torch.tensor([node for near in adjacent for node in inside.get(near, ())])
-        v, u = sources.repeat(len(targets)), torch.tensor(targets).repeat_interleave(len(sources))
+        sources = torch.tensor([node for near in adjacent for node in inside.get(near, ())], device=x.device)
+        targets = torch.tensor(targets, device=x.device)
+        v, u = sources.repeat(len(targets)), targets.repeat_interleave(len(sources))
         near = (_squared_distance(x.double(), v, u) <= r * r) & (v != u)
         edges.append(torch.stack([v, u])[:, near])
-    return _sorted(torch.cat(edges, dim=1)) if edges else torch.zeros(2, 0, dtype=torch.int64)
+    if not edges:
+        return torch.zeros(2, 0, dtype=torch.int64, device=x.device)
+    return _sorted(torch.cat(edges, dim=1))
 
 
 def knn_graph(x: Tensor, k: int, batch: Tensor | None = None) -> Tensor:
@@ -88,26 +100,25 @@ def knn_graph(x: Tensor, k: int, batch: Tensor | None = None) -> Tensor:
     `radius_graph` does, and where a graph has fewer than k + 1 nodes.
     """
     require_positions(x)
-    batch = torch.zeros(len(x), dtype=torch.int64) if batch is None else batch
+    batch = torch.zeros(len(x), dtype=torch.int64, device=x.device) if batch is None else batch
     require_batch(batch, len(x))
     smallest = int(torch.unique(batch, return_counts=True)[1].min()) if len(x) else k + 1
     if not 1 <= k < smallest:
         raise ValueError(f"k is {k}, and the smallest graph has {smallest} nodes; expected 1 <= k <= {smallest - 1}, since "
                          "a node is no neighbour of its own.")
-    return fast_neighbors.knn_graph(x, int(k), batch)
+    return fast_neighbors.knn_graph(x, int(k), batch).to(x.device)
 
 
 def displacements(x: Tensor, edge_index: Tensor) -> Tensor:
     """x_u - x_v for each edge v -> u, the vector from the source to the target: (num_edges, 3)."""
-    require_edge_index(edge_index, len(x))
-    v, u = edge_index
+    v, u = ends(edge_index, len(x))
     return x.index_select(0, u) - x.index_select(0, v)  # as x[u] - x[v], and faster, above all backwards
 
 
 def lengths(vectors: Tensor, keepdim: bool = False) -> Tensor:
     """|v| of vectors (..., 3): (...). At v = 0 the first and second derivatives are 0, where sqrt would give NaN."""
     squared = vectors.square().sum(-1, keepdim=keepdim)
-    nonzero = squared > 0
+    nonzero = squared != 0  # so is NaN
     return torch.where(nonzero, torch.where(nonzero, squared, 1.0).sqrt(), 0.0)
 
 
@@ -136,10 +147,9 @@ def components(edge_index: Tensor, num_nodes: int) -> Tensor:
 
     Components are numbered from 0 in the order of their lowest node.
     """
-    require_edge_index(edge_index, num_nodes)
-    v, u = edge_index.numpy()
+    v, u = numbers(ends(edge_index, num_nodes))
     A = coo_array((np.ones(len(v)), (v, u)), shape=(num_nodes, num_nodes))
-    return torch.from_numpy(connected_components(A, directed=False)[1]).long()
+    return torch.from_numpy(connected_components(A, directed=False)[1]).long().to(edge_index.device)
 
 
 def require_positions(x: Tensor) -> None:
@@ -150,7 +160,9 @@ def require_positions(x: Tensor) -> None:
     if x.ndim != 2 or x.shape[1] not in (2, 3):
         hint = " Did you forget .T?" if x.ndim == 2 and x.shape[0] in (2, 3) else ""
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (num_nodes, 2) or (num_nodes, 3).{hint}")
-    if len(x) and not (_surely_finite(x) or x.abs().max() < 1e100):
+    x = torch.func.debug_unwrap(x)  # of all graphs at once under torch.func.vmap
+    if x.numel() and not (_surely_finite(x) or x.abs().max() < 1e100):
+        x = x.reshape(-1, x.shape[-1])
         node = int((~(x.abs() < 1e100)).any(1).nonzero()[0])
         raise ValueError(f"x holds {x[node].tolist()} for node {node}; expected finite coordinates, below 1e100. Leave such "
                          "nodes out, or look where they come from.")
@@ -158,8 +170,8 @@ def require_positions(x: Tensor) -> None:
 
 def _surely_finite(x: Tensor) -> bool:
     """Fast: where the sum of squares is finite, so is each number. Where it is not, it may have overflowed."""
-    numbers = x.detach().flatten()
-    return float(numbers.dot(numbers)) < 1e200
+    flat = x.detach().flatten()
+    return float(flat.dot(flat)) < 1e200
 
 
 def require_radius(r: float) -> None:
@@ -176,4 +188,4 @@ def _squared_distance(x: Tensor, v: Tensor, u: Tensor) -> Tensor:
 
 def _sorted(edge_index: Tensor) -> Tensor:
     """By target, then by source."""
-    return edge_index[:, np.lexsort(edge_index.numpy())]
+    return edge_index[:, torch.from_numpy(np.lexsort(numbers(edge_index))).to(edge_index.device)]

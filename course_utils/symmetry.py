@@ -31,7 +31,9 @@ def random_rotation(shape: int | tuple[int, ...] = (), generator: torch.Generato
     -Q is taken. Source: Mezzadri, "How to generate random matrices from the classical compact groups" (2007).
     """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    Q, triangle = torch.linalg.qr(torch.randn(*shape, 3, 3, generator=generator, dtype=torch.float64))
+    device = generator.device if generator else None
+    normal = torch.randn(*shape, 3, 3, generator=generator, dtype=torch.float64, device=device)
+    Q, triangle = torch.linalg.qr(normal)
     Q = Q * triangle.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
     return (Q * torch.linalg.det(Q)[..., None, None].sign()).to(dtype or torch.get_default_dtype())
 
@@ -50,10 +52,10 @@ def rotation_about(axis: Tensor, angle: Tensor | float) -> Tensor:
     length = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
     if (length == 0).any():
         raise ValueError("axis has length 0; expected a direction to turn about, such as torch.tensor([0.0, 0.0, 1.0]).")
-    identity = torch.eye(3, dtype=axis.dtype)
+    identity = torch.eye(3, dtype=axis.dtype, device=axis.device)
     columns = (axis / length)[..., None, :].expand(*axis.shape[:-1], 3, 3)
     K = torch.linalg.cross(columns, identity.expand_as(columns)).mT
-    angle = torch.as_tensor(angle, dtype=axis.dtype)[..., None, None]
+    angle = torch.as_tensor(angle, dtype=axis.dtype, device=axis.device)[..., None, None]
     return identity + angle.sin() * K + (1 - angle.cos()) * (K @ K)
 
 
@@ -81,13 +83,18 @@ def act(kind: str, R: Tensor, b: Tensor, x: Tensor) -> Tensor:
         raise ValueError(f"x has shape {tuple(x.shape)}; a {kind} ends in {(3,) * axes}, the components x, y, z.")
     if kind == "tensor":
         return torch.einsum("...ij,...jk,...lk->...il", R, x, R)
-    sign = torch.linalg.det(R).sign() if kind.startswith("pseudo") else None
+    sign = _sign(torch.linalg.det(R)) if kind.startswith("pseudo") else None
     if kind == "pseudoscalar":
         return sign * x
     turned = torch.einsum("...ij,...j->...i", R, x)
     if kind == "pseudovector":
         return sign[..., None] * turned
     return turned + b if kind == "position" else turned
+
+
+def _sign(det: Tensor) -> Tensor:
+    """1 or -1, and NaN for NaN, where torch.sign has 0."""
+    return torch.where(det.isnan(), det, det.sign())
 
 
 def equivariance_error(f: Callable[[Tensor], Tensor], kind: str, R: Tensor, b: Tensor, x: Tensor) -> Tensor:
@@ -121,6 +128,9 @@ def classify(f: Callable[[Tensor], Tensor], draws: int = 5) -> dict[str, str]:
             x, p, b = numbers[:7] + numbers[7], torch.randperm(7, generator=random), numbers[8]
             motion = p, random_rotation((), random, torch.float64), b
             y, moved = f(x), f(g(x, *motion))
+            if y.isnan().any() or moved.isnan().any():
+                raise ValueError("f returned NaN for points of ordinary size; expected numbers, which can be compared. "
+                                 "Call f(torch.randn(7, 3)) to see it.")
             can_move = y.shape[:1] == (7,) if name == "permutation" else y.shape[-1:] == (3,)
             invariant = invariant and _same(moved, y)
             equivariant = equivariant and can_move and _same(moved, g(y, *motion))

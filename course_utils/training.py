@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -55,6 +56,9 @@ def fit_and_pick(model: torch.nn.Module, loss: Callable[[], Tensor], score: Call
         model.eval()
         with torch.no_grad():
             scores.append((step, float(score())))
+        if math.isnan(scores[-1][1]):
+            raise FloatingPointError(f"the score is nan after step {step}; expected a number, to pick the best "
+                                     "weights. A smaller lr may help.")
         model.train()
         if scores[-1][1] <= min(value for _, value in scores):
             best.update({name: value.clone() for name, value in model.state_dict().items()})
@@ -70,7 +74,8 @@ def minibatches(count: int, size: int, generator: torch.Generator | None = None)
     if not 1 <= size <= count:
         raise ValueError(f"size is {size}; expected 1 to {count}, the number of samples.")
     while True:
-        yield from torch.randperm(count, generator=generator)[:count - count % size].split(size)
+        order = torch.randperm(count, generator=generator, device=generator.device if generator else None)
+        yield from order[:count - count % size].split(size)
 
 
 def fit_classifier(model: torch.nn.Module, inputs: Tensor | tuple[Tensor, ...], y: Tensor, steps: int = 300,
@@ -91,11 +96,15 @@ def fit_classifier(model: torch.nn.Module, inputs: Tensor | tuple[Tensor, ...], 
 
 def accuracy(logits: Tensor, y: Tensor) -> float:
     """The share of samples whose largest logit is the right one: logits (num_samples, classes), y (num_samples,)."""
+    if logits.isnan().any():
+        return torch.nan
     return (logits.argmax(1) == y).double().mean().item()
 
 
 def balanced_accuracy(logits: Tensor, y: Tensor) -> float:
     """The mean over the classes of each class's own accuracy: a guess that ignores its input gets 1 / classes."""
+    if logits.isnan().any():
+        return torch.nan
     right = (logits.argmax(1) == y).double()
     return torch.stack([right[y == k].mean() for k in torch.unique(y)]).mean().item()
 

@@ -234,3 +234,32 @@ def test_bad_input_is_explained():
         frames.centre(torch.zeros(3, 9))
     with pytest.raises(ValueError, match="kind is 'spinor'"):
         frames.augment(torch.randn(12, 3), torch.zeros(5), kind="spinor")
+
+
+def test_as_many_graphs_as_nodes_need_a_word():
+    """Graph 2 has no nodes, so there are four graphs and four nodes; row 1 belongs to graph 1, or to a node of graph 0."""
+    x, batch = torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 0, 1, 3])
+    y = torch.randn(4, 3, dtype=torch.float64)
+
+    def turned(kind, y=y):
+        return frames.augment(x, y, kind, torch.Generator().manual_seed(0), batch)[1]
+
+    with pytest.raises(ValueError, match='4 nodes and as many graphs, .* expected "node vector" or "graph vector"'):
+        turned("vector")
+    R = symmetry.random_rotation(4, torch.Generator().manual_seed(0), torch.float64)
+    torch.testing.assert_close(turned("graph vector"), symmetry.act("vector", R, x[0], y))
+    torch.testing.assert_close(turned("node vector"), symmetry.act("vector", R[batch], x[0], y))
+    with pytest.raises(ValueError, match="there are 3 rows of a vector; expected 4"):
+        turned("graph vector", y[:3])
+    with pytest.raises(ValueError, match="kind is 'edge vector'; expected a kind, with \"node\" or \"graph\" or nothing"):
+        turned("edge vector")
+
+
+def test_a_level_says_what_the_number_of_rows_says():
+    x, batch = torch.randn(7, 3, dtype=torch.float64), torch.tensor([0, 0, 0, 0, 1, 1, 1])
+    for level, f in (("node", lambda z: z.exp()), ("graph", lambda z: z.exp()[:2])):
+        expected = frames.frame_average(f, x, "vector", batch)
+        torch.testing.assert_close(frames.frame_average(f, x, f"{level} vector", batch), expected)
+    one_each = torch.arange(7)
+    torch.testing.assert_close(*(frames.augment(x, x, kind, torch.Generator().manual_seed(0), one_each)[1]
+                                 for kind in ("vector", "graph vector")))

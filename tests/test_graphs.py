@@ -134,3 +134,22 @@ def test_other_bad_input_is_explained():
         graphs.split_links(edges, 0.5, torch.Generator())
     with pytest.raises(ValueError, match="empty list"):
         graphs.batch_graphs([])
+
+
+def test_a_matrix_with_nan_is_no_graph():
+    A = torch.tensor([[0, torch.nan], [torch.nan, 0]])
+    for f in (graphs.to_edge_index, graphs.hop_distances, graphs.has_ring):
+        with pytest.raises(ValueError, match="A holds NaN in 2 places; expected 0 where there is no edge"):
+            f(A)
+        with pytest.raises(ValueError, match="expected a square matrix"):
+            f(torch.zeros(2, 3))
+
+
+def test_the_number_of_graphs():
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    one, empty = graphs.Graph(none, 2), graphs.Graph(none, 0)
+    assert one.num_graphs == empty.num_graphs == 1
+    assert graphs.batch_graphs([one, empty]).num_graphs == graphs.batch_graphs([empty, empty]).num_graphs == 2
+    assert graphs.Graph(none, 3, batch=torch.tensor([0, 0, 4])).num_graphs == 5
+    with pytest.raises(ValueError, match="num_graphs is 1, and batch numbers graphs up to 1"):
+        graphs.Graph(none, 2, batch=torch.tensor([0, 1]), num_graphs=1)

@@ -145,29 +145,73 @@ def test_aggregate(reduce, expected):
     assert message_passing.aggregate(messages[:, 0], target, 3, reduce).tolist() == [row[0] for row in expected]
 
 
-def test_aggregate_explains_another_word():
-    with pytest.raises(ValueError, match="'median'; expected"):
-        message_passing.aggregate(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64), 1, "median")
+def test_nan_is_not_swallowed():
+    messages, target = torch.tensor([torch.nan, 1.0, 1.0, torch.nan, -1.0]), torch.tensor([0, 0, 1, 1, 2])
+    for reduce in ("sum", "mean", "max"):
+        answer = message_passing.aggregate(messages, target, 4, reduce)
+        assert answer.isnan().tolist() == [True, True, False, False] and answer[2:].tolist() == [-1, 0]
+    assert message_passing.softmax_by_target(messages, target, 4).isnan().tolist() == [True, True, True, True, False]
 
 
-ROUNDS = {
-    "message_round": lambda h, W, V, b, edge_index: message_passing.message_round(h, edge_index, W, V, b, torch.tanh),
-    "run_rounds": lambda h, W, V, b, edge_index: message_passing.run_rounds(h, edge_index, W, V, b, 2, torch.tanh),
-    "dense_round": lambda h, W, V, b, edge_index: message_passing.dense_round(
-        h, graphs.to_adjacency(edge_index, len(h)).double(), W, V, b, torch.tanh),
-    "attention_round": lambda h, W, V, b, edge_index: message_passing.attention_round(
-        h, edge_index, (h @ W)[edge_index[0], 0] + (h @ V)[edge_index[1], 1], W) + b,
-    "general": lambda h, W, V, b, edge_index: message_passing.general(
-        h, edge_index, lambda x_u, x_v: torch.tanh(x_u @ W + x_v), lambda x, m: torch.tanh(x @ V + m + b), "mean"),
+def test_the_largest_of_whole_numbers_too():
+    messages, target = torch.tensor([3, -1, -2]), torch.tensor([0, 1, 1])
+    assert message_passing.aggregate(messages, target, 3, "max").tolist() == [3, -1, 0]
+    assert message_passing.aggregate(torch.tensor([-torch.inf]), target[:1], 1, "max").tolist() == [-torch.inf]
+
+
+H, W, C = torch.ones(3, 2), torch.ones(2, 2), torch.ones(2)
+ON_EDGES = {
+    "message_round": lambda edge_index: message_passing.message_round(H, edge_index, W, W, C),
+    "run_rounds": lambda edge_index: message_passing.run_rounds(H, edge_index, W, W, C, 1),
+    "receptive_fields": lambda edge_index: message_passing.receptive_fields(edge_index, 3, 2),
+    "attention_round": lambda edge_index: message_passing.attention_round(H, edge_index, C, W),
+    "convolutional": lambda edge_index: message_passing.convolutional(H, edge_index, C, relu, torch.add),
+    "attentional": lambda edge_index: message_passing.attentional(H, edge_index, lambda a, b: C, relu, torch.add),
+    "general": lambda edge_index: message_passing.general(H, edge_index, torch.add, torch.add),
 }
 
 
-@pytest.mark.parametrize("round_", ROUNDS.values(), ids=ROUNDS)
-def test_every_round_has_two_derivatives(round_):
-    edge_index = torch.randint(0, 5, (2, 12))
-    h, W, V, b = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 3), (3, 3), (3, 3), (3,)))
-    assert torch.autograd.gradcheck(round_, (h, W, V, b, edge_index))
-    assert torch.autograd.gradgradcheck(round_, (h, W, V, b, edge_index))
+@pytest.mark.parametrize("call", ON_EDGES.values(), ids=ON_EDGES)
+def test_a_bad_list_of_edges_is_explained(call):
+    call(PATH)
+    for edge_index, says in ((torch.tensor([[0, 1], [1, 2], [2, 0]]), r"shape \(3, 2\); expected \(2, num_edges\). Did you forget .T?"),
+                             (torch.tensor([[-1, 0], [0, 1]]), "names node -1; with num_nodes = 3 the nodes are 0 to 2"),
+                             (torch.tensor([[0, 1], [1, 3]]), "names node 3; .* Count nodes from 0"),
+                             (PATH.float(), "dtype torch.float32; expected torch.int64")):
+        with pytest.raises(ValueError, match=says):
+            call(edge_index)
+
+
+@pytest.mark.parametrize("weights", [torch.ones(2, 1), torch.ones(1), torch.ones(3)])
+def test_weights_of_another_shape_are_explained(weights):
+    calls = [lambda: message_passing.convolutional(H, PATH, weights, relu, torch.add),
+             lambda: message_passing.attentional(H, PATH, lambda a, b: weights, relu, torch.add)]
+    if len(weights) == 2:
+        calls.append(lambda: message_passing.attention_round(H, PATH, weights, W))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"the weights of the messages have shape .*; expected \(2,\), one number for each edge"):
+            call()
+
+
+@pytest.mark.parametrize(("target", "says"), [
+    (torch.tensor([0, -1]), "target names node -1"), (torch.tensor([0, 3]), "target names node 3"),
+    (torch.tensor([0]), r"shape \(1,\); expected torch.int64 and \(2,\), a node for each message"),
+    (torch.tensor([0, 1], dtype=torch.int32), "target has dtype torch.int32"), (PATH, r"shape \(2, 2\)")])
+def test_bad_targets_are_explained(target, says):
+    for reduce in ("sum", "mean", "max"):
+        with pytest.raises(ValueError, match=says):
+            message_passing.aggregate(torch.ones(2, 4), target, 3, reduce)
+
+
+def test_a_node_that_is_not_there_hears_nothing():
+    for node in (-1, 3):
+        with pytest.raises(ValueError, match=f"names node {node}; with num_nodes = 3"):
+            message_passing.receptive_field(PATH, 3, node, 1)
+
+
+def test_aggregate_explains_another_word():
+    with pytest.raises(ValueError, match="'median'; expected"):
+        message_passing.aggregate(torch.ones(1, 1), torch.zeros(1, dtype=torch.int64), 1, "median")
 
 
 def test_no_node_at_all():

@@ -63,7 +63,16 @@ def test_environment_agrees_with_pyproject():
 def test_the_six_packages_of_the_comment_are_dependencies():
     built_on = re.search(r"built on (.*):", text("environment.yml")).group(1).replace(" and ", ", ").split(", ")
     assert len(built_on) == 6
-    assert set(built_on) <= set(project()["dependencies"])
+    assert set(built_on) <= {Requirement(line).name for line in project()["dependencies"]}
+
+
+def test_no_later_widgets_are_installed_without_constraints():
+    """Only the pinned pair shows a widget in slides."""
+    bounds = {need.name: need.specifier for need in map(Requirement, project()["dependencies"])}
+    for name in ("ipywidgets", "jupyterlab-widgets"):
+        *version, last = pins()[name].split(".")
+        assert pins()[name] in bounds[name]
+        assert ".".join([*version, str(int(last) + 1)]) not in bounds[name]
 
 
 def test_constraints_are_exact_sorted_and_single():

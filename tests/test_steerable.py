@@ -71,3 +71,24 @@ def test_graphs_without_edges(steerable):
 
 def test_names_of_features(steerable):
     assert str(steerable.natural(8, 2)) == "8x0e+8x1o+8x2e"
+
+
+def test_scalars_alone(steerable):
+    """l_max = 0: nothing to gate."""
+    network = steerable.SteerableNetwork(3, 4, "2x0e", 2, 0, r=3.0)
+    report = check_equivariance(network, ["node scalar 3", "node position", "edge_index"], "node scalar")
+    assert report.holds, report
+
+
+@pytest.mark.parametrize(("l_max", "irreps_out", "missing"), [(1, "1x0e + 1x1e", "1e"), (1, "2x2e", "2e"), (0, "1x1o", "1o"),
+                                                              (2, "1x0o", "0o")])
+def test_features_that_are_not_there_are_not_answered_with_0(steerable, l_max, irreps_out, missing):
+    with pytest.raises(ValueError, match=f"no {missing} can be made from .*; expected degrees up to l_max"):
+        steerable.SteerableNetwork(3, 4, irreps_out, 2, l_max, r=3.0)
+
+
+def test_a_layer_and_a_network_without_rounds_say_what_they_cannot(steerable, o3):
+    with pytest.raises(ValueError, match="no 1e can be made from"):
+        steerable.SteerableLayer(o3.Irreps("2x0e"), o3.Irreps("2x0e + 1x1e"), 2, 4, 8.0)
+    with pytest.raises(ValueError, match="rounds is 0; expected 1 or more"):
+        steerable.SteerableNetwork(3, 4, "1x0e", 0, 1, r=3.0)

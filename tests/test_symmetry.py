@@ -268,3 +268,11 @@ def test_classify_asks_for_invariance_first_and_of_every_shape():
     assert symmetry.classify(lambda x: x[:, :, None] * x[:, None, :])["rotation"] == NO
     assert symmetry.classify(lambda x: torch.cdist(x, x))["permutation"] == NO  # columns change places too
     assert symmetry.classify(lambda x: x / 0)["translation"] == NO
+
+
+def test_nan_is_not_swallowed():
+    R = torch.full((3, 3), torch.nan)
+    for kind, x in (("pseudoscalar", torch.ones(2)), ("pseudovector", torch.ones(2, 3)), ("tensor", torch.ones(3, 3))):
+        assert symmetry.act(kind, R, torch.zeros(3), x).isnan().all()
+    with pytest.raises(ValueError, match="f returned NaN for points of ordinary size"):
+        symmetry.classify(lambda x: x.sum().log() * 0 * torch.inf)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -78,3 +80,11 @@ def test_scores():
     assert training.balanced_accuracy(logits[:3], y[:3]) == 0.5
     assert training.auc(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0, 0.0])) == pytest.approx((3 + 1.5) / 6)
     assert training.auc(torch.ones(3), torch.ones(4)) == 0.5
+
+
+def test_nan_is_no_score():
+    logits, y = torch.tensor([[torch.nan, 0.0], [0.0, 1.0]]), torch.tensor([0, 1])
+    assert math.isnan(training.accuracy(logits, y)) and math.isnan(training.balanced_accuracy(logits, y))
+    model, scores = torch.nn.Linear(1, 1), iter([1.0, torch.nan])
+    with pytest.raises(FloatingPointError, match="the score is nan after step 2"):
+        training.fit_and_pick(model, lambda: model.weight.square().sum(), lambda: next(scores), 3, 1, bar=False)
