@@ -244,8 +244,9 @@ def read_example(k: int, inputs: list[Quantity | str], values: Tensor | tuple) -
 def cloud(name: str, points: Tensor) -> Tensor:
     """Random vectors (count, 1, 3), or tensors (count, 3, 3), made as degenerate as the case's name says."""
     count = torch.arange(len(points))[:, None, None]
+    along = (points[..., :1] * GRID / 2).round() * 2 / GRID  # so that rounding to the grid leaves them on a line
     return {"wide": 10 * points, "coincident": points * (count > 1),
-            "collinear": points[..., :1] * torch.tensor([1.0, -2.0, 0.5]),
+            "collinear": along * torch.tensor([1.0, -2.0, 0.5]),
             "planar": points * torch.tensor([1.0, 1.0, 0.0]),
             "symmetric": OCTAHEDRON[count[:, 0] % 6].expand_as(points)}.get(name, points)
 

@@ -185,7 +185,7 @@ class Trial:
         if case.name == "generic" and dtype == torch.float64 and gap > 1e-3:
             return False
         change = self.change(i, moved, dtype)
-        if not gap <= ROUNDINGS * change < inf:
+        if gap > ROUNDINGS * change:
             return False
         if change > 1e-3:
             self.remark(f"output {i} jumps on {case.name} input: the smallest nudge changes it.")
@@ -195,11 +195,14 @@ class Trial:
         return True
 
     def change(self, i: int, case: Case, dtype: torch.dtype = torch.float64) -> float:
-        """How much output i changes if the input is rounded to the dtype: the most of several tries, in
-        float64.
+        """How much output i changes, in float64, if its input changes about as little as the dtype rounds.
+
+        The most of several tries; those between a finite and an infinite number say nothing.
         """
-        still = self.call(case)[i]
-        return max(self.relative(i, self.call(self.nudged(case, dtype))[i], still, dtype) for _ in range(NUDGES))
+        still, changes = self.call(case)[i], [0.0]
+        for _ in range(NUDGES):
+            changes.append(self.relative(i, self.call(self.nudged(case, dtype))[i], still, dtype))
+        return max(change for change in changes if change < inf)
 
     def nudged(self, case: Case, dtype: torch.dtype) -> Case:
         """Off by a thousandth of the tolerance, or by one rounding of large coordinates if that is more."""
