@@ -225,7 +225,7 @@ def _axis(trial, i: int) -> Tensor | None:
     if not slopes.isfinite().all():
         return None
     directions, sizes, _ = torch.linalg.svd(slopes, full_matrices=False)
-    if len(sizes) < 3 or sizes[2] > 1e-6 * sizes[1]:
+    if len(sizes) < 3 or sizes[2] > 1e-6 * sizes[1] or sizes[1] < 1e-6 * sizes[0]:
         return None
     axis = directions[:, 2] * directions[:, 2].sum().sign()
     simple = (axis / axis.abs().max()).round()
