@@ -200,7 +200,7 @@ def a_division_by_the_number_of_all_nodes(h, batch):
     return h * aggregate(h, batch, int(batch[-1]) + 1)[batch] / len(h)
 
 
-# --- crowds, your own inputs, other kinds, complex numbers, small channels --------------------------------------------------
+# --- crowds, other kinds, complex numbers, small channels -----------------------------------------------------------
 
 @fault("node position", "node position", "permutation", "exact on clouds of up to 16 nodes, wrong from 17 on")
 def a_mean_over_sixteen_nodes(x):
@@ -237,7 +237,7 @@ def a_small_broken_feature_beside_large_ones(v):
     return torch.cat([1e6 * v.square().sum(1, keepdim=True).expand(-1, 8), 1e-3 * torch.relu(v)], dim=1)
 
 
-@fault("node position", "graph vector", "rotation reflection gradient", "either the sign of an eigenvector or singular vector")
+@fault("node position", "graph vector", "rotation reflection gradient", "either the sign of an eigenvector")
 def an_eigenvector_with_its_sign(x):
     return torch.linalg.eigh(frames.covariance(x)).eigenvectors[:, 2]
 

@@ -58,8 +58,8 @@ def likely_cause(trial, i: int, row, turns: bool) -> str:
         return _order(trial, holds)
     if test == "translation":
         if kind == "vector" and holds("translation", kind="position"):
-            return ("the output shifts with the points: it is a position, not a vector. Is x_u where x_u - x_v should "
-                    "be?")
+            return ("the output shifts with the points: it is a position, not a vector. Is x_u where "
+                    "x_u - x_v should be?")
         if kind == "position" and holds("translation", kind="vector"):
             return ("the output stays when all points shift: it is a vector, not a position. Is x_u + ... "
                     "missing?")
@@ -108,7 +108,7 @@ def _special(trial, i: int, row) -> str:
     n = len(next(case.batch for case in trial.cases if case.name == where))
     first = _first_wrong(trial, i, row.test) if where == "crowded" else None
     if first and size < 1e-5:
-        return f"exact up to {first - 1} nodes, wrong from {first} on by no more than float32 rounds. " + CDIST
+        return f"exact up to {first - 1} nodes, wrong from {first} on by no more than float32 rounds. {CDIST}"
     if first:
         return (f"exact on clouds of up to {first - 1} nodes, wrong from {first} on. Is the number of "
                 "neighbors or nodes limited, or is there a sort that is stable only on short lists?")
@@ -137,7 +137,8 @@ def _batching(trial, i: int) -> str:
             value[others] += normal(value[others].shape, trial.random)
         values.append(value)
     mine = own[trial.outputs[i].level]
-    before, after = trial.still[generic.name, torch.float64][i], trial.call(replace(generic, values=values))[i]
+    before = trial.still[generic.name, torch.float64][i]
+    after = trial.call(replace(generic, values=values))[i]
     if trial.relative(i, after[mine], before[mine]) > EXACT:
         return ("a graph feels the values of the others in its batch: something is summed, averaged or "
                 "sorted over all nodes, without batch.")
@@ -170,14 +171,15 @@ def _order(trial, holds: Experiment) -> str:
                 "one after the other, and read some features of this round and some of the last, or the "
                 "numbers v and u are used (v < u, a sort of the edges). Does it hold if all features are "
                 "read from a copy? Then it is the former.")
-    return ("a node's number enters, without any edge too: its place is used, as by arange, a flatten, x[0], or a "
-            "weight for each.")
+    return ("a node's number enters, without any edge too: its place is used, as by arange, a flatten, x[0], "
+            "or a weight for each.")
 
 
 def _direction(trial, i: int, holds: Experiment) -> str:
     kind = trial.outputs[i].kind
     if kind != "scalar" and holds("rotation", kind="scalar"):
-        return "the output does not rotate at all: it is made of invariants. Is the way back from a frame missing?"
+        return ("the output does not rotate at all: it is made of invariants. Is the way back from a frame "
+                "missing?")
     if kind == "scalar" and holds("rotation", kind="vector"):
         return "the output rotates with the input: it is a vector, not three scalars."
     if holds("small rotation"):
@@ -186,7 +188,8 @@ def _direction(trial, i: int, holds: Experiment) -> str:
                 "eigenvector. Does it hold once distances decide?")
     vector = kind in ("vector", "pseudovector", "1o", "1e")
     if vector and any(holds("rotation", order=order) for order in AXIS_ORDERS):
-        return "exact if the components are taken in another order. Are they y, z, x, where x, y, z is expected?"
+        return ("exact if the components are taken in another order. Are they y, z, x, where x, y, z is "
+                "expected?")
     axis = _axis(trial, i)
     if axis is not None and holds("rotation", axis=axis):
         name = ", ".join(f"{component:.2g}" for component in axis.tolist())
@@ -199,7 +202,8 @@ def _direction(trial, i: int, holds: Experiment) -> str:
     if vector and (sentence := _from_nowhere(trial, i)):
         return sentence
     if holds("cycle of axes"):
-        return "exact if x, y, z change places, and not for other rotations: a nonlinearity acts on the components."
+        return ("exact if x, y, z change places, and not for other rotations: a nonlinearity acts on the "
+                "components.")
     return ("x, y and z are not treated alike: either each has weights of its own (a linear layer, a "
             "flatten or a reshape over components), or f uses a direction or a frame that is not among "
             "its inputs. Does it hold once that is one? Then it is the latter.")

@@ -59,7 +59,8 @@ def gradient_row(trial, k: int) -> Row | None:
 
 def _cause(trial, own: float) -> str:
     if any(trial.rounds(i) for i in range(len(trial.outputs))):
-        return "the values are rounded to float32 on the way: a .float() inside. Does f keep the dtype of its input?"
+        return ("the values are rounded to float32 on the way: a .float() inside. Does f keep the dtype of its "
+                "input?")
     if own:
         return ("autograd disagrees with the values: a part of the way is cut, by a detach or by numbers "
                 "taken out of the graph (item, tolist, torch.tensor); or a backward written by hand is "

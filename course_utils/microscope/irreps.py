@@ -43,7 +43,8 @@ def harmonics(l: int, v: Tensor) -> Tensor:
         around = w * slope * torch.complex(z, x) ** m
         low.insert(0, around.imag)
         high.append(around.real)
-    return torch.stack([*low, middle, *high], dim=-1) * torch.linalg.vector_norm(v, dim=-1, keepdim=True) ** l
+    length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return torch.stack([*low, middle, *high], dim=-1) * length**l
 
 
 def matrix(l: int, parity: int, R: Tensor) -> Tensor:

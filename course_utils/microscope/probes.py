@@ -43,15 +43,15 @@ class Quantity:
         while words and words[-1].isdecimal():
             channels.insert(0, int(words.pop()))
         if level not in ("node", "edge", "graph") or not words:
-            raise ValueError(f"{text!r} is no quantity; expected a level and a kind, and channels if there are some, as in "
-                             '"node vector 4" or "graph scalar"; or "edge_index" or "batch".')
+            raise ValueError(f"{text!r} is no quantity; expected a level and a kind, and channels if there are some, as "
+                             'in "node vector 4" or "graph scalar"; or "edge_index" or "batch".')
         kind = " ".join(words)
         if kind not in KINDS:
             try:
                 irreps_dim(kind)
             except ValueError:
-                raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}; or features as e3nn writes them, "
-                                 'such as "2e" or "8x0e + 4x1o".') from None
+                raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}; or features as e3nn writes "
+                                 'them, such as "2e" or "8x0e + 4x1o".') from None
         return cls(level, kind, tuple(channels))
 
     def __str__(self):
@@ -168,7 +168,8 @@ def spoil(test: str, what: Quantity | str, value: Tensor, random: torch.Generato
     return value + normal(value.shape, random) * what.moves
 
 
-def draw_case(name: str, inputs: list[Quantity | str], random: torch.Generator, nodes: int | None = None) -> Case:
+def draw_case(name: str, inputs: list[Quantity | str], random: torch.Generator,
+              nodes: int | None = None) -> Case:
     """One of `NODES`: the last node has no edge, the one before receives none; with a batch, three graphs,
     one a node.
     """
@@ -192,7 +193,8 @@ def draw_case(name: str, inputs: list[Quantity | str], random: torch.Generator, 
             return _features(name, what.kind, numbers, random)
         if what.kind in ("scalar", "pseudoscalar"):
             return torch.ones_like(numbers) if name == "symmetric" else numbers
-        numbers = cloud(name, numbers.reshape(prod(shape), 3 ** (KINDS[what.kind] - 1), 3)).reshape(numbers.shape)
+        points = numbers.reshape(prod(shape), 3 ** (KINDS[what.kind] - 1), 3)
+        numbers = cloud(name, points).reshape(numbers.shape)
         return (numbers * GRID).round() / GRID + center * (what.kind == "position")
 
     return Case(name, [value(what) for what in inputs], edge_index, batch)
@@ -232,7 +234,8 @@ def read_example(k: int, inputs: list[Quantity | str], values: Tensor | tuple) -
             continue
         shape = (*rows(what.level, edge_index, batch, "batch" in inputs), *what.channels, *what.axes)
         if value.shape != shape:
-            raise ValueError(f"a {what} of {name} has shape {tuple(value.shape)}; expected {shape}. Its inputs are {words}.")
+            raise ValueError(f"a {what} of {name} has shape {tuple(value.shape)}; expected {shape}. "
+                             f"Its inputs are {words}.")
         if not value.isfinite().all():
             raise ValueError(f"a {what} of {name} has numbers that are not finite; expected finite ones.")
         if what.kind == "position" and value.numel():
@@ -244,7 +247,7 @@ def read_example(k: int, inputs: list[Quantity | str], values: Tensor | tuple) -
 def cloud(name: str, points: Tensor) -> Tensor:
     """Random vectors (count, 1, 3), or tensors (count, 3, 3), made as degenerate as the case's name says."""
     count = torch.arange(len(points))[:, None, None]
-    along = (points[..., :1] * GRID / 2).round() * 2 / GRID  # so that rounding to the grid leaves them on a line
+    along = (points[..., :1] * GRID / 2).round() * 2 / GRID  # rounding to the grid then leaves them on a line
     return {"wide": 10 * points, "coincident": points * (count > 1),
             "collinear": along * torch.tensor([1.0, -2.0, 0.5]),
             "planar": points * torch.tensor([1.0, 1.0, 0.0]),

@@ -45,8 +45,8 @@ def check_equivariance(f: Callable, inputs: str | Sequence[str], outputs: str | 
     inputs, outputs = ([Quantity.read(text) for text in ([words] if isinstance(words, str) else words)]
                        for words in (inputs, outputs))
     if any(isinstance(what, str) for what in outputs):
-        raise ValueError(f"outputs are quantities, such as \"node vector\"; {outputs} has words that stand for the "
-                         "graph.")
+        raise ValueError(f"outputs are quantities, such as \"node vector\"; {outputs} has words that stand for "
+                         "the graph.")
     return Trial(f, inputs, outputs, seed, examples).report()
 
 
@@ -143,8 +143,10 @@ class Trial:
         if any("two answers" in fault for fault in self.faults):
             self.remark("the gradient, since there is not one function to take it of.")
             return Report(found, self.faults, self.remarks)
-        gradients = [gradient_row(self, k) for k, what in enumerate(self.inputs) if isinstance(what, Quantity)]
-        return Report(found + [row for row in gradients if row], self.faults, self.remarks)
+        for k, what in enumerate(self.inputs):
+            if isinstance(what, Quantity) and (row := gradient_row(self, k)):
+                found.append(row)
+        return Report(found, self.faults, self.remarks)
 
     def rows(self, test: str) -> list[Row]:
         """For each output the worst of all cases and draws in each dtype; what rounding explains is left
@@ -190,8 +192,8 @@ class Trial:
         if change > 1e-3:
             self.remark(f"output {i} jumps on {case.name} input: the smallest nudge changes it.")
         else:
-            self.remark(f"output {i} is steep on {case.name} input: changes of the input as small as rounding in "
-                        f"{str(dtype)[6:]} explain the difference.")
+            self.remark(f"output {i} is steep on {case.name} input: changes of the input as small as rounding "
+                        f"in {str(dtype)[6:]} explain the difference.")
         return True
 
     def change(self, i: int, case: Case, dtype: torch.dtype = torch.float64) -> float:
@@ -267,7 +269,8 @@ class Trial:
         return replace(case, values=values)
 
     def gaps(self, case: Case, motion: Motion, moved: Case, dtype: torch.dtype = torch.float64,
-             expect: Callable = lambda what, motion: (what, motion), up_to_sign: bool = False) -> list[float]:
+             expect: Callable = lambda what, motion: (what, motion),
+             up_to_sign: bool = False) -> list[float]:
         """How far f of the moved input is from the moved output, for each output.
 
         ``expect`` changes what is expected: from an output's quantity and g to another quantity, or another
@@ -290,7 +293,8 @@ class Trial:
         """How far what each graph of a batch gives by itself is from what it gives among the others."""
         worst, still = [0.0] * len(self.outputs), self.still[case.name, dtype]
         for k in range(int(case.batch[-1]) + 1):
-            own = {"node": case.batch == k, "edge": case.batch[case.edge_index[0]] == k, "graph": torch.tensor([k])}
+            own = {"node": case.batch == k, "edge": case.batch[case.edge_index[0]] == k,
+                   "graph": torch.tensor([k])}
             batch = torch.zeros(int(own["node"].sum()), dtype=torch.int64)
             edge_index = case.edge_index[:, own["edge"]] - int((case.batch < k).sum())
             values = []
@@ -321,10 +325,12 @@ class Trial:
             torch.set_default_dtype(default)
         for k, (before, after) in enumerate(zip(given, handed)):
             if not torch.equal(before, after):
-                self.fault(f"f changes its input {k} in place: the caller's own data. x = x + ... makes new data.")
+                self.fault(f"f changes its input {k} in place: the caller's own data. x = x + ... makes new "
+                           "data.")
         found = [found] if isinstance(found, Tensor) else found
         if not isinstance(found, tuple | list) or not all(isinstance(value, Tensor) for value in found):
-            raise ValueError(f"f returned a {type(found).__name__}; expected a tensor, or a tuple of tensors.")
+            raise ValueError(f"f returned a {type(found).__name__}; expected a tensor, or a tuple of "
+                             "tensors.")
         if len(found) != len(self.outputs):
             raise ValueError(f"f returned {len(found)} outputs; expected {len(self.outputs)}: "
                              f"{', '.join(map(str, self.outputs))}.")
@@ -334,7 +340,8 @@ class Trial:
             if value.shape != (*start, *middle, *what.axes) or what.channels not in ((), middle):
                 expected = (*start, *what.channels, *what.axes)
                 between = "" if what.channels else ", with any channels in between"
-                raise ValueError(f"output {i} has shape {tuple(value.shape)}; expected a {what}, {expected}{between}.")
+                raise ValueError(f"output {i} has shape {tuple(value.shape)}; expected a {what}, "
+                                 f"{expected}{between}.")
         if detach:
             found = [value.detach() for value in found]
         return [value.to(torch.complex128 if value.is_complex() else torch.float64) for value in found]
