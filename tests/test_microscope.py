@@ -253,6 +253,11 @@ def a_fixed_direction_off_the_axes(V):
     return V.sum(1) * (V.sum(1) @ u)[:, None]
 
 
+@fault("node vector", "node vector", "rotation reflection", "exact for rotations about z only")
+def a_fixed_direction_that_matters_little(v):
+    return v * (1 + 1e-7 * v[:, 2:])
+
+
 @fault("node position", "node vector", "rotation reflection", "exact for small rotations, not for large ones")
 def a_choice_by_a_coordinate(x):
     return (x - x.mean(0)) - (x - x.mean(0))[x[:, 2].argmax()]
@@ -433,6 +438,17 @@ def test_of_what_gives_two_answers_there_is_no_gradient():
     report = check_equivariance(nn.Dropout(0.5), "node vector", "node vector")
     assert not report.holds and "two answers to the same input" in repr(report)
     assert "detach" not in repr(report) and not any(row.cause for row in report.rows)
+    assert "jumps" not in repr(report)
+
+
+def test_a_threshold_that_a_shift_crosses_is_no_cross_product():
+    def f(x):
+        return (x - x.mean(0)) * (1 + (x[:, 0].max() > 2.5))
+
+    for seed in range(2):
+        report = check_equivariance(f, "node position", "node vector", seed)
+        assert not report.holds and "cross product" not in repr(report), report
+        assert "a comparison looks at what the motion changes" in report["translation"].cause
 
 
 def test_a_rare_dropout_is_seen_before_a_cause_is_named():

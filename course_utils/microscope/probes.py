@@ -219,7 +219,7 @@ def read_example(k: int, inputs: list[Quantity | str], values: Tensor | tuple) -
     words = ", ".join(map(str, inputs))
     if len(values) != len(inputs):
         raise ValueError(f"{name} has {len(values)} values; expected {len(inputs)}: {words}.")
-    values = [value.detach().to(torch.int64 if isinstance(what, str) else torch.float64)
+    values = [torch.as_tensor(value).detach().to(torch.int64 if isinstance(what, str) else torch.float64)
               for what, value in zip(inputs, values)]
     # without nodes or edges among the inputs, one node and no edge
     of_level = {what if isinstance(what, str) else what.level: value for what, value in zip(inputs, values)}
