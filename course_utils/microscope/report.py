@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -14,7 +14,8 @@ VERDICTS = ("holds", "blind", "fails")
 class Row:
     """One test: the worst violation in each dtype with the input it was seen on, and that of the control.
 
-    ``subject`` is the output, or for "gradient" the input, by its number and kind.
+    ``subject`` is the output, or for "gradient" the input, by its number and kind; ``failed`` names the
+    inputs on which it failed.
     """
 
     subject: str
@@ -23,6 +24,7 @@ class Row:
     control: float
     cause: str = ""
     tolerance: dict[torch.dtype, float] = None
+    failed: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -34,7 +36,9 @@ class Row:
 
 @dataclass
 class Report:
-    """The table, which is also its text. ``holds`` is True where every row holds and there is no fault besides."""
+    """The table, which is also its text. ``holds`` is True where every row holds and there is no fault
+    besides.
+    """
 
     rows: list[Row]
     faults: list[str]
@@ -48,7 +52,8 @@ class Report:
         """The row of a test such as "rotation"; of several outputs, the one where it went worst."""
         rows = [row for row in self.rows if row.test == test]
         if not rows:
-            raise KeyError(f"{test!r} was not tried; there are rows for {', '.join(dict.fromkeys(r.test for r in self.rows))}.")
+            tests = ", ".join(dict.fromkeys(row.test for row in self.rows))
+            raise KeyError(f"{test!r} was not tried; there are rows for {tests}.")
         return max(rows, key=lambda row: (VERDICTS.index(row.verdict), max(row.worst.values())))
 
     def __repr__(self):
@@ -61,6 +66,6 @@ class Report:
             lines.append(f"{', '.join(tests)}: {cause}")
         blind = dict.fromkeys(f"{row.subject}, {row.test}" for row in self.rows if row.verdict == "blind")
         if blind:
-            lines.append(f"blind ({'; '.join(blind)}): nothing changes even where the control spoils what moves. The output does "
-                         "not see it, and the result says nothing.")
+            lines.append(f"blind ({'; '.join(blind)}): nothing changes even where the control spoils what "
+                         "moves. The output does not see it, and the result says nothing.")
         return "\n".join(lines + self.faults + [f"Not counted: {remark}" for remark in self.remarks])
