@@ -159,7 +159,7 @@ def test_the_recurring_figure_takes_every_method_and_target_and_says_what_was_ju
 def test_the_recurring_figure_says_what_is_not_recorded():
     with pytest.raises(ValueError, match="nothing is recorded of MLP; expected some of coordinates, .*steerable"):
         plotting.recurring("crystal", {}, 256, ["MLP"])
-    with pytest.raises(ValueError, match="nothing is recorded for size 100; expected one of 64, 256"):
+    with pytest.raises(ValueError, match="no angles are recorded for size 100; expected one of 64, 256"):
         plotting.recurring("crystal", {}, 100, ["EGNN"])
 
 
