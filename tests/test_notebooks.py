@@ -226,14 +226,14 @@ CLAIMS = {
             "(lambda none, one, four, anew: none - four > 0.9 * (none - anew) and none - one < 0.25 * (none - anew))("
             "*[mean(found['turned'][k]) for k in ('none', '1 copy', '4 copies', 'anew')])",
         "A squared error is *exactly* the error of that answer plus a symmetry error": "abs(sum(recurring.split_error(net, 'missing', 50, 8).values()) - on_turned_copies(net, 50, 8)) < 1e-5",
-        "Without copies, symmetry is most of the error. With rotations drawn anew it is an eighth":
+        "Without copies, symmetry is most of the error. With rotations drawn anew it is about an eighth":
             "0.7 < share(*split['none']) < 0.85 and round(8 * share(*split['anew'])) == 1",
         "3,000 in place of 300 bring the same 64 examples from 0.41 to 0.23, near the recorded EGNN (notebook 7) after 300":
             "[round(mean(found['turned'][k]), 2) for k in ('anew', 'anew, 3,000 steps')] == [0.41, 0.23] and len(upright) == 64 "
             "and abs(median(egnn_on_strain) - 0.22) < 0.01",
         "on the strain ten times as many close most of the gap to EGNN":
             "(lambda few, many: few - many > 0.9 * (few - median(egnn_on_strain)))(*[mean(found['turned'][k]) for k in ('anew', 'anew, 3,000 steps')])",
-        "$\\mathbf R\\mathbf F$ is a frame of it, and seen from that one $\\mathbf z$ is the same":
+        "$\\mathbf R\\mathbf F$ is a frame of the rotated cloud, and seen from there $\\mathbf z$ is the same":
             "all(min((R_F @ F - G).abs().max() for G in frames.pca_frames(cloud @ R_F.T)) < 1e-9 for F in frames.pca_frames(cloud)) "
             "and len(answers) == 4",
         "in 300 steps stays at two fifths": "[round(mean(found['violation'][k]), 1) for k in ('64 copies', 'anew')] == [0.4, 0.4]",
@@ -363,14 +363,14 @@ CLAIMS = {
         "With the comma it is a table of 7 numbers an atom": "[len(row) for row in eval(with_comma, dict(letters))] == [7, 7]",
         "`8x0e + 4x1o` is eight scalars, then four vectors": "symmetry.irreps_dim('8x0e + 4x1o') == 8 * 1 + 4 * 3",
         "count its 20 numbers": "symmetry.irreps_dim('8x0e + 4x1o') == 20",
-        "In a mirror, a vector's part across the plane changes sign; of a pseudovector, it is the part *in* the plane":
+        "In a mirror, the part of a vector across the plane changes sign; of a pseudovector, it is the part *in* the plane that does":
             "[in_the_mirror(kind) for kind in ('vector', 'pseudovector')] == [[-1, 1, 1], [1, -1, -1]]",
         "it also makes a half turn": "torch.equal(-torch.eye(3), torch.diag(torch.tensor([-1.0, 1, 1])) @ torch.diag(torch.tensor([1.0, -1, -1])))",
         "so $\\mathbf V' = 0$ is the only answer that rotates with the input": "kinds['Algorithm 1'](zero).abs().max() == 0 < kinds['with a bias'](zero).abs().max()",
         "A bias is an arrow that stays when all others turn":
             "max(curves_of_kinds['Algorithm 1']) < 1e-12 and min(max(curves_of_kinds[k]) for k in ('with a bias', 'ReLU on components')) > 0.3",
         "lengths and dot products alike": "max(curves_of_kinds['tanh of a dot product']) < 1e-12",
-        "A root written by hand gives NaN. `.norm()` gives 0, and NaN one derivative further": "repr(slopes['a root by hand'] + slopes['.norm()']) == '[nan, nan, 0.0, nan]'",
+        "A root written by hand gives NaN. `.norm()` gives 0, and NaN in the second derivative": "repr(slopes['a root by hand'] + slopes['.norm()']) == '[nan, nan, 0.0, nan]'",
         "`neighbors.lengths` gives 0 in both": "slopes['neighbors.lengths'] == [0, 0]",
         "**In Algorithm 1, scalars never reach the vectors.**":
             "torch.equal(layer(-s, V)[1], layer(s, V)[1]) and (gated(-s, V)[1] - gated(s, V)[1]).abs().max() > 1e-3",
