@@ -1,6 +1,8 @@
 """The recurring task: what was recorded, that it can be found again, and that every method treats rotations as it says."""
 
+import re
 import statistics
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +91,17 @@ def test_data_are_the_limit_of_few_examples_and_not_of_many(method):
     few, enough, *many = (statistics.median(errors("missing", method, size)) for size in (4, 64, 256, 1024, 4096))
     assert few > 2 * enough
     assert max(many) < 1.5 * min(many)
+
+
+def test_readme_quotes_the_recorded_medians():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    quoted = dict(re.findall(r"([A-Za-z][A-Za-z ]*) (\d\.\d{3})[,.]", re.search(r"every curve is level.*", readme)[0]))
+    assert set(quoted) == {"distances", "coordinates", "augmentation", "EGNN", "frame averaging", "GVP"}
+    for method, number in quoted.items():
+        assert f"{statistics.median(errors('missing', method, 256)):.3f}" == number
+    many = (statistics.median(errors("missing", "coordinates", size)) for size in SIZES)
+    assert "EGNN with 8 of them beats coordinates with 4,096" in readme
+    assert statistics.median(errors("missing", "EGNN", 8)) < 0.8 * min(many)
 
 
 def test_ten_times_the_steps_close_augmentations_gap_and_the_symmetry_error_was_not_it():
