@@ -318,11 +318,12 @@ def recurring(target: str, just_run: Mapping[str, Mapping], size: int, methods: 
     runs, angles = record["runs"], record["settings"]["angles"]
     known = [key.split(", ") for key in runs if "seed" in key]
     order, sizes, seeds = (list(dict.fromkeys(column)) for column in zip(*known))
+    turned_by = [s for s in sizes if "by angle" in runs[f"{order[0]}, {s}, {seeds[0]}"]]
     shown = [m for m in order if m in just_run or m in methods]
     if unknown := [m for m in (*just_run, *methods) if m not in order]:
         raise ValueError(f"nothing is recorded of {', '.join(unknown)}; expected some of {', '.join(order)}.")
-    if str(size) not in sizes:
-        raise ValueError(f"nothing is recorded for size {size}; expected one of {', '.join(sizes)}.")
+    if str(size) not in turned_by:
+        raise ValueError(f"no angles are recorded for size {size}; expected one of {', '.join(turned_by)}.")
     counts = [int(s) for s in sizes]
     curves = {m: (np.array([[runs[f"{m}, {s}, {seed}"]["turned"] for seed in seeds] for s in sizes]),
                   np.array([runs[f"{m}, {size}, {seed}"]["by angle"] for seed in seeds]).T) for m in shown}

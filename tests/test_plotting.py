@@ -159,8 +159,10 @@ def test_the_recurring_figure_takes_every_method_and_target_and_says_what_was_ju
 def test_the_recurring_figure_says_what_is_not_recorded():
     with pytest.raises(ValueError, match="nothing is recorded of MLP; expected some of coordinates, .*steerable"):
         plotting.recurring("crystal", {}, 256, ["MLP"])
-    with pytest.raises(ValueError, match="nothing is recorded for size 100; expected one of 64, 256"):
+    with pytest.raises(ValueError, match="no angles are recorded for size 100; expected one of 64, 256"):
         plotting.recurring("crystal", {}, 100, ["EGNN"])
+    with pytest.raises(ValueError, match="no angles are recorded for size 8; expected one of 64, 256"):
+        plotting.recurring("missing", {}, 8, ["EGNN"])
 
 
 def test_points_in_space_show_who_is_isolated_and_which_edges_have_no_reverse():

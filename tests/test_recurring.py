@@ -1,6 +1,8 @@
 """The recurring task: what was recorded, that it can be found again, and that every method treats rotations as it says."""
 
+import re
 import statistics
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +85,40 @@ def test_every_method_earns_its_place():
         assert possible[target] < min(median[target].values())
 
 
+@pytest.mark.parametrize("method", [method for method in recurring.METHODS if method != "distances"])
+def test_data_are_the_limit_of_few_examples_and_not_of_many(method):
+    """Distances cannot answer this question, with any number of examples."""
+    few, enough, *many = (statistics.median(errors("missing", method, size)) for size in (4, 64, 256, 1024, 4096))
+    assert few > 2 * enough
+    assert max(many) < 1.5 * min(many)
+
+
+def test_readme_quotes_the_recorded_medians():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    quoted = dict(re.findall(r"([A-Za-z][A-Za-z ]*) (\d\.\d{3})[,.]", re.search(r"every curve is level.*", readme)[0]))
+    assert set(quoted) == {"distances", "coordinates", "augmentation", "EGNN", "frame averaging", "GVP"}
+    for method, number in quoted.items():
+        assert f"{statistics.median(errors('missing', method, 256)):.3f}" == number
+    many = (statistics.median(errors("missing", "coordinates", size)) for size in SIZES)
+    assert "EGNN with 8 of them beats coordinates with 4,096" in readme
+    assert statistics.median(errors("missing", "EGNN", 8)) < 0.8 * min(many)
+
+
+def test_ten_times_the_steps_close_augmentations_gap_and_the_symmetry_error_was_not_it():
+    runs = recorded.load("copies")["runs"]
+
+    def mean(amount, part):
+        return statistics.mean(runs[f"{amount}, seed {seed}"]["parts"][part] for seed in SEEDS)
+
+    for amount, share in ("0", 0.77), ("anew", 0.12), ("anew, 3000 steps", 0.06):
+        symmetry, averaged = mean(amount, "symmetry"), mean(amount, "rotation-averaged")
+        assert symmetry / (symmetry + averaged) == pytest.approx(share, abs=0.01)
+    few_steps = statistics.median(runs[f"anew, seed {seed}"]["turned"] for seed in SEEDS)
+    many_steps = statistics.median(runs[f"anew, 3000 steps, seed {seed}"]["turned"] for seed in SEEDS)
+    assert few_steps > 1.8 * many_steps
+    assert many_steps < 1.05 * statistics.median(errors("strain", "EGNN", 64))
+
+
 def test_coordinates_fail_where_the_crystal_is_turned():
     """Learned upright, right upright; the larger the angle the worse, until fcc and hcp are told apart by chance."""
     runs, angles = recorded.load("recurring_crystal")["runs"], recorded.load("recurring_crystal")["settings"]["angles"]
@@ -155,3 +191,48 @@ def test_the_violation_is_rounding_where_a_frame_turns_along(method):
     model = recurring.METHODS[method]("strain").eval()
     gap = recurring.violation(model, "strain")
     assert gap > 0.1 if method == "coordinates" else gap < 0.02
+
+
+@pytest.mark.parametrize("target", ["missing", "strain"])
+def test_an_error_is_split_into_two_parts_that_add_up_exactly(target):
+    """In loops: each answer to a rotated input is rotated back, with R^T; the parts are those of their mean and the rest."""
+    torch.manual_seed(0)
+    model = recurring.METHODS["coordinates"](target).eval()
+    parts = recurring.split_error(model, target, count=6, turns=5)
+    data = crystals.neighbourhoods(6, 0)
+    R = random_rotation((5, 6), torch.Generator().manual_seed(1), torch.float32)
+    answers = torch.zeros(5, 6, *data.answer(target).shape[1:], dtype=torch.float64)
+    for turn in range(5):
+        for k in range(6):
+            one = data[k:k + 1]
+            turned = crystals.Neighbourhoods(one.x @ R[turn, k].T, one.batch, one.crystal, one.missing, one.strain)
+            with torch.no_grad():
+                answers[turn, k] = act(crystals.TARGETS[target], R[turn, k].T, torch.zeros(3), model(turned)[0])
+    y = data.answer(target).double()
+
+    def relative(difference):
+        return difference.square().flatten(-y[0].ndim).sum(-1).mean().item() / crystals.SCALE[target]
+
+    mean = answers.mean(0)
+    assert parts["rotation-averaged"] == pytest.approx(relative(mean - y), rel=1e-4)
+    assert parts["symmetry"] == pytest.approx(relative(answers - mean), rel=1e-4)
+    assert sum(parts.values()) == pytest.approx(relative(answers - y), rel=1e-4)
+
+
+def test_what_is_equivariant_has_no_symmetry_error_and_a_fixed_answer_hardly_anything_else():
+    def centroid(data):
+        return torch.zeros(len(data), 3).index_add(0, data.batch, data.x)
+
+    def fixed(data):
+        return torch.tensor([[1.0, 0, 0]]).expand(len(data), 3)
+
+    parts = recurring.split_error(centroid, "missing")
+    assert parts["symmetry"] < 1e-10 < parts["rotation-averaged"]
+    parts = recurring.split_error(fixed, "missing", turns=400)
+    assert parts["symmetry"] == pytest.approx(1, abs=0.01)  # its mean over the rotations is about 0
+    assert parts["rotation-averaged"] == pytest.approx(1, abs=0.05)
+
+
+def test_only_squared_errors_are_split():
+    with pytest.raises(ValueError, match="target is 'crystal'; expected one of missing, strain, whose errors are squared"):
+        recurring.split_error(None, "crystal")
