@@ -27,7 +27,7 @@ def _renumbered(case):
 
 def _follows(case, value, again, other):
     if value.ndim == 0 or len(value) != len(case.args[0]):
-        return "the answer does not have one row for each node."
+        raise ValueError("not one row for each node")  # which rows follow cannot be told
     return None if Close().difference(other, value[shuffled(len(value))]) is None else "the rows did not follow their nodes."
 
 
@@ -204,6 +204,28 @@ def _(h, edge_index, W_self, W_neigh, b):
     return relu(h @ W_self.T + message_passing.aggregate((h[v] + h[u]) @ W_neigh.T + b, u, len(h)))
 
 
+@message_round.misconception("bias once per inbox", "Your bias comes once to every node that has an inbox, however full it is. Look where "
+                             "b stands in Algorithm 4: how often does it reach a node with three neighbors?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    receives = torch.bincount(u, minlength=len(h)) > 0
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T, u, len(h)) + receives[:, None] * b)
+
+
+@message_round.misconception("the largest message", "You took the largest message of each inbox, entry by entry. Algorithm 4 adds the "
+                             "messages up.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h), "max"))
+
+
+@message_round.misconception("sigma on a part of the total", "You applied sigma to the sum over N(u), and added the self message then. In "
+                             "Algorithm 4 they are added first, and sigma sees the total.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return h @ W_self.T + relu(message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h)))
+
+
 @message_round.misconception("bias in the self message, too", "The bias came once too often: node 5 of the notebook's "
                              "picture gets one, and hears nobody. Which of the two kinds of message carries b?")
 def _(h, edge_index, W_self, W_neigh, b):
@@ -336,6 +358,12 @@ def _(h, edge_index, W_self, W_neigh, b, K):
     for k in range(K + 1):
         h = message_passing.message_round(h, edge_index, W_self, W_neigh, b, relu if k < K else lambda M: M)
     return h
+
+
+@run_rounds.misconception("against the arrow", "Your messages travel against their edges: row 0 of edge_index holds the sources. On the "
+                          "path 0 -> 1 -> 2, which node has an empty inbox in every round?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return message_passing.run_rounds(h, edge_index.flip(0), W_self, W_neigh, b, K)
 
 
 @run_rounds.misconception("rounds added up", "You added what each round gave to what came before. The update of Algorithm 4 replaces "
@@ -473,6 +501,24 @@ def _(h, A, W_self, W_neigh, b):
                            "what of its own should it keep?")
 def _(h, A, W_self, W_neigh, b):
     return relu(A.T @ (h @ W_neigh.T + b))
+
+
+@dense_round.misconception("bias once per inbox", "Your bias comes once to every node that has an inbox, however full it is. Is b inside "
+                           "or outside of what A multiplies?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T + (A.sum(0) > 0)[:, None] * b)
+
+
+@dense_round.misconception("the self message through A", "A multiplies your self message, too, so that a node's own features go to its "
+                           "neighbors and not to itself. Which of the two messages travels along edges?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(A.T @ (h @ W_self.T + h @ W_neigh.T + b))
+
+
+@dense_round.misconception("sigma on the self message", "You applied sigma to the self message, and not to the total. In Algorithm 4 the "
+                           "messages are added first.")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T) + A.T @ (h @ W_neigh.T + b)
 
 
 @dense_round.misconception("both ways along an edge", "Your messages travel along each edge both ways. On the path 0 -> 1 -> 2, what "
@@ -665,6 +711,20 @@ def _(h, edge_index, scores, W):
     v, u = edge_index
     alpha = message_passing.softmax_by_target(scores, u, len(h))
     return message_passing.aggregate(alpha[:, None] * (h @ W.T)[u], u, len(h))
+
+
+@attention_round.misconception("a self message added", "Every node also got W times its own features. There is no self message in this "
+                               "formula: what does a node that hears nothing get?")
+def _(h, edge_index, scores, W):
+    return message_passing.attention_round(h, edge_index, scores, W) + h @ W.T
+
+
+@attention_round.misconception("divided twice", "Your weights of an inbox already sum to 1, and you divided by the number of messages on "
+                               "top of that. What do the weights sum to then, in an inbox of three?")
+def _(h, edge_index, scores, W):
+    v, u = edge_index
+    alpha = message_passing.softmax_by_target(scores, u, len(h))
+    return message_passing.aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h), "mean")
 
 
 @attention_round.misconception("each node attends to itself, too", "Every node also weighed its own features, with a score of 0. There "

@@ -160,6 +160,19 @@ def _(edge_index, num_nodes):
     return _normalised(edge_index, num_nodes, 1 + _arriving(edges, num_nodes) + _arriving(edges.flip(0), num_nodes))
 
 
+@gcn_norm.misconception("edges reversed", "Your edges point backwards. Sources stay in row 0 and targets in row 1: in which order do "
+                        "you return them?")
+def _(edge_index, num_nodes):
+    edges, c = graph_networks.gcn_norm(edge_index, num_nodes)
+    return edges.flip(0), c
+
+
+@gcn_norm.misconception("made undirected", "You added the reverse of each edge. Kipf's graphs have both directions already, and these may not: "
+                        "which edges does the exercise ask you to add?")
+def _(edge_index, num_nodes):
+    return graph_networks.gcn_norm(torch.cat([edge_index, edge_index.flip(0)], 1).unique(dim=1), num_nodes)
+
+
 @gcn_norm.misconception("the root at one end", "You divided by the root of one degree only. Kipf's weight asks both ends, each by its "
                         "square root: what is your weight of u -> v, next to that of v -> u?")
 def _(edge_index, num_nodes):
@@ -381,6 +394,18 @@ def _(h, batch):
     return graph_networks.readout(h.float(), batch, "mean")
 
 
+@readout.misconception("a mean, 0 / 0 for no node", "You took the mean. It cannot tell a graph from two copies of it, and of no node it is "
+                       "0 / 0. Here the sum was asked for.")
+def _(h, batch):
+    return torch.stack([h[batch == g].mean(0) for g in range(int(batch.max()) + 1)])
+
+
+@readout.misconception("a row for each node", "Your answer has as many rows as there are nodes. A graph needs one row: how many graphs does "
+                       "`batch` number?")
+def _(h, batch):
+    return h.new_zeros(h.shape).index_add(0, batch, h)
+
+
 @readout.misconception("a maximum", "You took the largest value in each column. Here the sum was asked for.")
 def _(h, batch):
     return graph_networks.readout(h, batch, "max")
@@ -551,6 +576,25 @@ def _(edge_index, num_nodes, rounds, start):
                           "inboxes with the same largest one, can the rest differ?")
 def _(edge_index, num_nodes, rounds, start):
     return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, max(heard, default=None)))
+
+
+@wl_colours.misconception("the smallest color", "You looked at the smallest of the colors that a node hears. Colors are names: of two "
+                          "inboxes with the same smallest one, can the rest differ?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, min(heard, default=None)))
+
+
+@wl_colours.misconception("both ways along an edge", "Your nodes also read the colors of those that they write to. A message travels along its "
+                          "edge from row 0 to row 1, and not back.")
+def _(edge_index, num_nodes, rounds, start):
+    both = torch.cat([edge_index, edge_index.flip(0)], 1)
+    return _recoloured(both, num_nodes, rounds, start, lambda own, heard: (own, *sorted(heard)))
+
+
+@wl_colours.misconception("the start left out", "Your first row is the one after the first round, and one row is missing. Row 0 is before any "
+                          "message: which colors are those?")
+def _(edge_index, num_nodes, rounds, start):
+    return graph_networks.wl_colours(edge_index, num_nodes, rounds, start)[1:]
 
 
 @wl_colours.misconception("a mean of colors", "You took the mean of the colors. Colors are names: 1 and 1 have the same mean as 0 and 2, "
