@@ -321,8 +321,8 @@ def _(h, edge_index, W_self, W_neigh, b, K):
     return message_passing.run_rounds(h, edge_index, W_self, W_neigh, b, K + 1)
 
 
-@run_rounds.misconception("at least one round", "For K = 0 you made one round, and for every larger K one too few. k runs over "
-                          "0, 1, ..., K: how many rounds is that for K = 1?")
+@run_rounds.misconception("at least one round", "For every K above 0 you made one round too few. k runs over 0, 1, ..., K: how "
+                          "many rounds is that for K = 1?")
 def _(h, edge_index, W_self, W_neigh, b, K):
     for _ in range(max(K, 1)):
         h = message_passing.message_round(h, edge_index, W_self, W_neigh, b)

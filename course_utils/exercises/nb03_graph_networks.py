@@ -32,6 +32,8 @@ def _graphs(generator):
 
 
 def _follows_edges(case, value, again, other):
+    if SameWeightedEdges().difference(value, value):
+        raise ValueError("no edges with weights, each once")
     (edges, weight), (edges_again, weight_again) = value, other
     rank = torch.argsort(shuffled(case.args[1]))
     fault = SameWeightedEdges().difference((edges_again, weight_again), (rank[edges], weight))
@@ -231,6 +233,8 @@ def _renumbered_with_node(case):
 
 
 def _follows_nodes(case, value, again, other):
+    if value.shape != (case.args[1],):
+        raise ValueError("not one entry for each node")
     return None if torch.equal(other, value[shuffled(case.args[1])]) else "the answer did not follow its nodes."
 
 
@@ -492,6 +496,8 @@ def _renumbered_colours(case):
 
 
 def _follows_rows(case, value, again, other):
+    if value.ndim != 2 or value.shape[1] != case.args[1]:
+        raise ValueError("not one column for each node")
     fault = SamePartitions().difference(other, value[:, shuffled(case.args[1])])
     return fault and "the colours did not follow their nodes."
 
