@@ -95,9 +95,11 @@ class Change(ast.NodeTransformer):
 
 
 def source_of(answer):
-    """The text of a function, or of a class's ``forward``, without decorators and docstring."""
+    """The text of a function, or of a class's ``forward``, without decorators, annotations and docstring."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function_of(answer)))).body[0]
-    tree.decorator_list = []
+    tree.decorator_list, tree.returns = [], None
+    for argument in tree.args.args:
+        argument.annotation = None
     if ast.get_docstring(tree):
         tree.body = tree.body[1:]
     return ast.unparse(tree)
@@ -251,10 +253,37 @@ def complaints(name):
 
 
 # A sentence that is true of a neighbor, too: (exercise, the sentence's misconception, the neighbor).
-ALSO_TRUE = set()
+ALSO_TRUE = {
+    ("message_round", "isolated nodes become 0", "a self message with each message"),
+    ("message_round", "bias once per inbox", "bias once a node"),
+    ("run_rounds", "at least one round", "K rounds"),
+    ("dense_round", "bias once per inbox", "bias once a node"),
+    ("split_links", "about the right number", "the two parts swapped"),
+    ("receptive_field", "two steps in one round", "k ignored"),
+    ("act", "a pseudovector taken for a vector", "no mirror at all"),
+    ("act", "signs on vectors", "signs everywhere"),
+    ("act", "turned backwards", "all turned backwards"),
+    ("classify", "mirrors along the axes", "one mirror across x"),
+    ("classify", "one mirror across x", "a half turn for a mirror"),
+    ("classify", "turns about one axis", "quarter turns about z"),
+    ("equivariance_error", "the output not shifted", "every output a vector"),
+}
 
 # What is known and not mended yet; whoever mends one takes it out.
-KNOWN = {}
+TURNED = "turning and shifting all points changes no edge"
+KNOWN = {
+    "wl_colours": {("colours added up", "wrong on other inputs")},  # a mutant that adds up those of the start
+    "radius_graph": {
+        ("strictly below r", "said of r / 2"),
+        *((TURNED, f"said of a right answer {form}") for form in SPOILED),
+    },
+    "components": {
+        ("one label for all isolated nodes", "said of parts of one size"),
+        ("parts of one size", "said of one label for all isolated nodes"),
+        ("there and back", "said of every node a part"),
+        ("renumbering the nodes renumbers the answer", "said of a right answer listed twice"),
+    },
+}
 
 
 @EACH
