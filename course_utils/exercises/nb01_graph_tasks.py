@@ -529,7 +529,7 @@ def _leaks(case, value):
 
 def _in_both_and_in_neither(case, value):
     train, test = map(_links, value)
-    return len(_links(case.args[0])) < 20 or bool(train & test and _links(case.args[0]) - train - test)
+    return len(_links(case.args[0])) < 50 or bool(train & test and _links(case.args[0]) - train - test)
 
 
 def _still_in_train(case, value):
