@@ -424,7 +424,8 @@ def _(kind, R, b, x):
 
 
 @act.misconception("a pseudoscalar left alone", "Your pseudoscalars stay as they are. What becomes of a volume with a "
-                   "sign, a · (b × c), if all three vectors are mirrored?")
+                   "sign, a · (b × c), if all three vectors are mirrored?",
+                   _done_to(pseudoscalar=lambda d, R, b, x: x))
 def _(kind, R, b, x):
     return _acting(kind, R, b, x, pseudoscalar=lambda d, R, b, x: x)
 
