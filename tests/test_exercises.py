@@ -174,7 +174,7 @@ def nan_message(h, edge_index, W_self, W_neigh, b):
     (raises, "wrong", "NameError: name 'undefined' is not defined"),
     (leaves, "wrong", "stopped with SystemExit"),
     (calls_itself, "wrong", "RecursionError"),
-    (prints_a_lot, "right", "70,000,007 characters"),
+    (prints_a_lot, "right", "80,000,008 characters"),
 ], ids=lambda value: value if isinstance(value, str) else None)
 def test_bad_answers_get_a_useful_card(function, state, says):
     v = check(named(function))
@@ -269,9 +269,9 @@ wrapped_in_itself.__wrapped__ = wrapped_in_itself
 @pytest.mark.parametrize(("function", "state", "says"), [
     (raises_without_text, "wrong", "stopped with Silent"),
     (raises_at_length, "wrong", "stopped with ValueError: xxx"),
-    (checks_itself, "right", "right on 7 inputs"),
+    (checks_itself, "right", "right on 8 inputs"),
     (changes_the_type_of_its_input, "wrong", "changed its input edge_index"),
-    (closes_the_output, "right", "right on 7 inputs"),
+    (closes_the_output, "right", "right on 8 inputs"),
     (wrapped_in_itself, "wrong", "could not be checked"),
     (lambda e, n: torch.zeros(n, dtype=torch.int64).as_subclass(Agreeable), "wrong", "entry [1] of the answer is 0; expected 1"),
     (lambda e, n: (n for _ in "a"), "wrong", "is a generator; expected a torch tensor"),
@@ -524,6 +524,77 @@ def test_rotations_that_depend_on_each_other_are_caught():
     assert v.state == "wrong" and "a rotation depends on the one before it" in repr(v)
     for seed in range(20):
         assert verdict(find("random_rotation"), symmetry.random_rotation, seed).state == "right"
+
+
+def test_one_link_is_hidden_only_if_one_was_asked_for():
+    def split_links(edge_index, fraction, generator):
+        links = edge_index[:, edge_index[0] < edge_index[1]]
+        links = links[:, torch.randperm(links.shape[1], generator=generator)]
+        k = max(1, round(fraction * links.shape[1]))
+        return graphs.both_directions(links[:, k:]), graphs.both_directions(links[:, :k])
+
+    v = verdict(find("split_links"), split_links)
+    assert v.state == "wrong" and "1 of the links is hidden; expected 0." in repr(v)
+    for seed in range(40):
+        assert verdict(find("split_links"), graphs.split_links, seed).state == "right"
+
+
+@functools.cache
+def ours_of(name):
+    return Ours(find(name), find(name).cases())
+
+
+def said(function, name):
+    """What a check says, with the answers of the misconceptions worked out once."""
+    ours = ours_of(name)
+    return judge(find(name), ours._cases, ours.outcomes(function), ours)
+
+
+def checker(order, same=lambda a, b: a.shape == b.shape and torch.allclose(a, b), n=7, seed=0):
+    """An answer to `classify` in the words of its text: one cloud, one motion of each sort, and n points in that order."""
+    random = torch.Generator().manual_seed(seed)
+    x, b = torch.randn(n, 3, generator=random).double() + 1, torch.randn(3, generator=random).double()
+    R = symmetry.random_rotation((), random, torch.float64)
+    motions = {"permutation": lambda z: z[order], "translation": lambda z: z + b, "rotation": lambda z: z @ R.T,
+               "reflection": lambda z: z @ -R.T}
+
+    def classify(f):
+        words, y = {}, f(x)
+        for name, g in motions.items():
+            can_move = y.shape[:1] == (n,) if name == "permutation" else y.shape[-1:] == (3,)
+            equivariant = can_move and same(f(g(x)), g(y))
+            words[name] = "invariant" if same(f(g(x)), y) else "equivariant" if equivariant else "neither"
+        return words
+
+    return classify
+
+
+def test_a_random_order_that_leaves_points_in_place_is_accepted_and_two_points_exchanged_are_not():
+    for seed in range(20):
+        order = torch.randperm(7, generator=torch.Generator().manual_seed(seed))
+        assert said(checker(order, seed=seed), "classify").state == "right"
+    for order in ([1, 0, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 6, 5]):
+        assert said(checker(order), "classify").misconception == "two points exchanged"
+
+
+@pytest.mark.parametrize("same", [lambda a, b: a.shape == b.shape and bool((a == b).all()), torch.equal])
+def test_numbers_compared_to_the_last_bit_are_called_that_on_any_cloud(same):
+    for seed in SEEDS:
+        answer = checker([3, 0, 4, 1, 6, 2, 5], same, seed=seed)
+        assert said(answer, "classify").misconception == "compared to the last bit"
+
+
+def test_numbers_that_are_never_the_same_are_not_called_a_comparison_to_the_last_bit():
+    v = said(checker([3, 0, 4, 1, 6, 2, 5], lambda a, b: False), "classify")
+    assert v.state == "wrong" and v.misconception != "compared to the last bit"
+
+
+def test_a_sign_where_nothing_is_mirrored_is_not_called_a_missing_one():
+    def act(kind, R, b, x):
+        sign = -torch.linalg.det(R).sign() if kind == "pseudovector" else 1
+        return sign * symmetry.act(kind.replace("pseudovector", "vector"), R, b, x)
+
+    assert said(act, "act").misconception == "a pseudovector's sign without a mirror"
 
 
 @pytest.mark.slow

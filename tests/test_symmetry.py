@@ -154,7 +154,7 @@ TRUTH = {  # permutation, translation, rotation, reflection; by hand
     "norms": (MOVES, NO, YES, YES),
     "steps": (NO, YES, MOVES, MOVES),
     "tour": (NO, YES, YES, YES),
-    "first_from_centroid": (NO, YES, YES, YES),
+    "drift": (NO, YES, YES, YES),
     "heights": (MOVES, YES, NO, NO),
     "highest": (YES, NO, NO, NO),
     "nearest": (MOVES, YES, YES, YES),
@@ -216,6 +216,7 @@ def test_classify_agrees_with_the_microscope(f):
 def test_mystery_functions_by_hand(dtype):
     x = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 4, 0], [0, 0, 6], [8, 1, 4]], dtype=dtype)
     by_hand = {"centroid": [2.0, 1, 2], "radius": 18.4 ** 0.5, "highest": 6.0, "first_from_centroid": 3.0,
+               "drift": 2441 ** 0.5 / 5,
                "heights": [-2.0, -2, -2, 4, 2], "norms": [0.0, 2, 4, 6, 9], "nearest": [2.0, 2, 4, 6, 53 ** 0.5],
                "blocks": (5 + 3 + 7 + 7 + 8) / 5}
     for name, value in by_hand.items():

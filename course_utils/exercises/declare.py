@@ -129,7 +129,8 @@ class Outcome:
 class Misconception:
     """A wrong answer that a real student would write, and the sentence that leads to the right thought.
 
-    Where answers are judged by their properties alone, ``fits(case, value)`` says whether the sentence is true of one.
+    Where the same thought gives many answers, ``fits(case, value)`` says whether the sentence is true of one; if it is of all,
+    they are the misconception's, whatever its own function answers.
     """
 
     name: str

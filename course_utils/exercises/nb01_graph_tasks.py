@@ -56,10 +56,24 @@ def _(A):
     return A.nonzero()
 
 
-@to_edge_index.misconception("only one triangle of the matrix", "You looked at one triangle of A. That would do if every "
-                             "edge had its reverse. What about a graph in which 2 -> 0 exists and 0 -> 2 does not?")
+_ONE_TRIANGLE = ("You looked at one triangle of A. That would do if every edge had its reverse. What about a graph in which "
+                 "only one of 2 -> 0 and 0 -> 2 exists?")
+
+
+@to_edge_index.misconception("only one triangle of the matrix", _ONE_TRIANGLE)
 def _(A):
     return torch.triu(A).nonzero().T
+
+
+@to_edge_index.misconception("only the lower triangle", _ONE_TRIANGLE)
+def _(A):
+    return torch.tril(A).nonzero().T
+
+
+@to_edge_index.misconception("nodes counted from 1", "Your nodes are numbered from 1. Rows, columns and nodes are numbered from 0 here: "
+                             "which row of h would your last node have?")
+def _(A):
+    return A.nonzero().T + 1
 
 
 @to_edge_index.misconception("only entries equal to one", "You kept the entries equal to 1. In a weighted graph an edge's "
@@ -87,6 +101,21 @@ def _(A):
     return A.nonzero().reshape(2, -1)
 
 
+_UNDIRECTED = ("Your list has edges that the graph does not have: the reverse of each edge is there, too. A[v, u] and A[u, v] "
+               "are two entries of the matrix. What does the one say of the other?")
+
+
+@to_edge_index.misconception("made undirected", _UNDIRECTED)
+def _(A):
+    return graphs.both_directions(A.nonzero().T)
+
+
+@to_edge_index.misconception("each edge and its reverse", _UNDIRECTED)
+def _(A):
+    edges = A.nonzero().T
+    return torch.cat([edges, edges.flip(0)], 1)
+
+
 @to_edge_index.right
 def _(A):
     edges = [(v, u) for v in range(len(A)) for u in range(len(A)) if A[v, u] != 0]
@@ -106,6 +135,7 @@ def _edge_lists(generator):
     yield Case("one node without edges", NO_EDGES, 1)
     yield Case("a star: four edges into node 0", torch.tensor([[1, 2, 3, 4], [0, 0, 0, 0]]), 5)
     yield Case("a path of three and two isolated nodes behind it", PATH, 5)
+    yield Case("nodes 1 and 3 of five receive a message", torch.tensor([[0, 4], [1, 3]]), 5)
     yield Case("an edge from node 0 to itself, and a node 1 that nothing reaches",
                torch.tensor([[0, 1, 2, 3], [0, 0, 3, 2]]), 4)
     for num_nodes, num_edges in ((6, 13), (9, 31)):
@@ -162,6 +192,12 @@ def _(edge_index, num_nodes):
     return torch.unique(edge_index[1], return_counts=True)[1]
 
 
+@degrees.misconception("each node counted as well", "Every count is one too large. Only edges count here, and a node has an edge to "
+                       "itself only if edge_index lists one. What should a node without edges get?")
+def _(edge_index, num_nodes):
+    return torch.bincount(edge_index[1], minlength=num_nodes) + 1
+
+
 @degrees.misconception("self loops dropped", "You left out the edges from a node to itself. A message travels along such "
                        "an edge, too: who receives it?")
 def _(edge_index, num_nodes):
@@ -187,11 +223,27 @@ def _renumberings(generator):
     yield Case("one node", torch.ones(1, 1), torch.ones(1, 2), torch.tensor([0]))
     for num_nodes, num_edges, d in ((5, 9, 3), (8, 20, 2)):
         A = graphs.to_adjacency(directed_edges(num_nodes, num_edges, generator), num_nodes)
-        # A cycle through all nodes is never its own inverse.
-        cycle = torch.randperm(num_nodes, generator=generator)
-        p = torch.empty_like(cycle)
-        p[cycle] = cycle.roll(1)
-        yield Case(f"a directed graph of {num_nodes} nodes", A, normal(num_nodes, d, generator=generator), p)
+        X = normal(num_nodes, d, generator=generator)
+        yield Case(f"a directed graph of {num_nodes} nodes", A, X, _cycle(num_nodes, generator))
+    A, X = _weighted(6, 14, generator), normal(6, 4, generator=generator)
+    yield Case("a directed graph of 6 nodes with weights above and below zero", A, X, _cycle(6, generator))
+
+
+def _cycle(n, generator):
+    """An order that leaves no node in place, and is not its own inverse from n = 3 on: one cycle through all nodes."""
+    cycle = torch.randperm(n, generator=generator)
+    p = torch.empty_like(cycle)
+    p[cycle] = cycle.roll(1)
+    return p
+
+
+def _weighted(num_nodes, num_edges, generator):
+    """The matrix (num_nodes, num_nodes) of a directed graph with normal weights, one of them on the diagonal."""
+    A = torch.zeros(num_nodes, num_nodes)
+    v, u = directed_edges(num_nodes, num_edges, generator)
+    A[v, u] = normal(num_edges, generator=generator)
+    A[1, 1] = normal(generator=generator)
+    return A
 
 
 def _number(n: int, noun: str) -> str:
@@ -208,16 +260,16 @@ def _of_two_matrices(fault):
 
 
 def _no_edge_lost(case, value):
-    given, now = int(case.args[0].sum()), int(value[0].sum())
+    given, now = int(case.args[0].count_nonzero()), int(value[0].count_nonzero())
     return None if given == now else f"the graph had {_number(given, 'edge')} and has {now} afterwards."
 
 
 def _features_stay_with_their_node(case, value):
     def nodes(A, X):
-        return sorted(zip(A.sum(1).tolist(), A.sum(0).tolist(), X.tolist()))
+        return sorted(zip(A.sort(1).values.tolist(), A.T.sort(1).values.tolist(), X.tolist()))
 
     same = nodes(*case.args[:2]) == nodes(*value)
-    return None if same else "some node has lost edges or features of its own, or got another node's."
+    return None if same else "some node has lost edges, weights or features of its own, or got another node's."
 
 
 permute = Exercise(graphs.permute, NOTEBOOK, 2, _renumberings, properties=(
@@ -297,6 +349,12 @@ def _(A, X, p):
     return A[p].T[p], X[p]
 
 
+@permute.misconception("weights turned into 1", "Every edge is where it belongs, and its weight has become 1. An entry of A that "
+                       "is not 0 may be any number: what happens to it on the way into your list of edges, and back?")
+def _(A, X, p):
+    return (A[p][:, p] != 0).float(), X[p]
+
+
 @permute.right
 def _(A, X, p):
     P = torch.eye(len(p), dtype=torch.float64)[p]
@@ -316,20 +374,25 @@ def _(A, X, p):
 # ------------------------------------------------------------------------------------------------------ split_links
 
 
+MANY = 110  # links, enough to see whether neighbors in the list are hidden together
+
+
 def _undirected(generator):
     triangle = graphs.both_directions(torch.tensor([[0, 1, 2], [1, 2, 0]]))
     yield Case("a triangle, one third hidden", triangle, 1 / 3, Seed(1))
-    for num_nodes, num_links, fraction in ((12, 40, 0.24), (15, 61, 0.4)):
+    yield Case("a triangle, a tenth hidden, which is no link", triangle, 0.1, Seed(2))
+    yield Case("a triangle, all of it hidden", triangle, 1.0, Seed(3))
+    for num_nodes, num_links, fraction in ((12, 40, 0.24), (15, 61, 0.4), (16, MANY, 0.5)):
         yield Case(f"{num_nodes} nodes and {num_links} links, {fraction:.0%} hidden",
                    links(num_nodes, num_links, generator), fraction, Seed(num_nodes))
 
 
 def _edges(edge_index: Tensor) -> set[tuple[int, int]]:
-    return set(map(tuple, edge_index.T.tolist()))
+    return set(zip(*edge_index.tolist()))
 
 
 def _links(edge_index: Tensor) -> set[tuple[int, int]]:
-    return {(min(e), max(e)) for e in _edges(edge_index)}
+    return _edges(edge_index.sort(dim=0).values)
 
 
 def _two_edge_lists(case, value):
@@ -339,7 +402,7 @@ def _two_edge_lists(case, value):
     if any(len(shape) != 2 or shape[0] != 2 for shape in shapes):
         return f"the shapes are {shapes[0]} and {shapes[1]}; expected (2, num_edges) for both."
     for name, part in zip(("train", "test"), value):
-        if part.is_floating_point():
+        if part.is_floating_point() and part.numel():
             return f"{name} has dtype {part.dtype}; expected whole numbers, which can be used as indices."
         if len(_edges(part)) < part.shape[1]:
             return f"{name} lists some edge more than once."
@@ -382,6 +445,30 @@ def _right_share(case, value):
     return None if given == wanted else f"{given} of the links {'is' if given == 1 else 'are'} hidden; expected {wanted}."
 
 
+def _in_lists(case, value):
+    """Whether each of many links is hidden, in the orders in which one may go through them: as one of its directions is
+    listed, and sorted by the lower or by the higher end."""
+    v, u = case.args[0]
+    up, down = (list(zip(*case.args[0][:, side].sort(dim=0).values.tolist())) for side in (v < u, v > u))
+    hidden, by_higher_end = _links(value[1]), sorted(up, key=lambda link: link[::-1])
+    return [torch.tensor([link in hidden for link in order]) for order in (up, down, sorted(up), by_higher_end)]
+
+
+def _neighbors_agree(hidden):
+    """How often two links that follow each other are both hidden or both not, in standard errors from one half."""
+    together = hidden[1:] == hidden[:-1]
+    return float(2 * (together.double().mean() - 0.5) * len(together) ** 0.5)
+
+
+def _drawn_singly(case, value):
+    """To seven standard errors: half of the links, drawn fairly, fail less than once in a million times."""
+    if len(_links(case.args[0])) < MANY or case.args[1] != 0.5:
+        return None
+    if all(abs(_neighbors_agree(hidden)) < 7 for hidden in _in_lists(case, value)):
+        return None
+    return "whether a link is hidden depends on the link before it."
+
+
 def _with_seed(shift):
     return lambda case: Case(case.label, *case.args[:2], Seed(case.args[2].value + shift))
 
@@ -391,7 +478,9 @@ def _repeats(case, value, again, other):
 
 
 def _varies(case, value, again, other):
-    if case.args[0].shape[1] < 20 or _edges(value[1]) != _edges(other[1]):
+    links = len(_links(case.args[0]))
+    few_ways = links < 100 or round(case.args[1] * links) in (0, links)
+    if few_ways or _edges(value[1]) != _edges(other[1]):
         return None
     return "two calls with different generators hid the same links."
 
@@ -402,6 +491,7 @@ split_links = Exercise(graphs.split_links, NOTEBOOK, 3, _undirected, PropertiesO
     Property("no hidden link is left in train, in either direction", _of_two_edge_lists(_no_link_in_both)),
     Property("each part holds both directions of its links", _of_two_edge_lists(_both_ways)),
     Property("the right number of links is hidden", _of_two_edge_lists(_right_share)),
+    Property("each link is drawn by itself", _of_two_edge_lists(_drawn_singly)),
     Property("the same generator gives the same split", _of_two_edge_lists(_repeats), _with_seed(0)),
     Property("another generator gives another split", _of_two_edge_lists(_varies), _with_seed(1)),
 ))
@@ -430,17 +520,41 @@ def _is_doubled(case, value):
     return abs(hidden - min(2 * wanted, links)) <= 1
 
 
+def _leaks(case, value):
+    """Whether of the hidden edges many have their reverse in train, and few are there themselves."""
+    train, test = map(_edges, value)
+    reverse = sum(edge[::-1] in train for edge in test)
+    return len(test) < 20 or (reverse > 0.1 * len(test) and not train & test)
+
+
+def _in_both_and_in_neither(case, value):
+    train, test = map(_links, value)
+    return len(_links(case.args[0])) < 50 or bool(train & test and _links(case.args[0]) - train - test)
+
+
+def _still_in_train(case, value):
+    return _edges(value[1]) <= _edges(value[0])
+
+
 @split_links.misconception("the reverse edge leaks", "For many hidden edges v -> u the reverse u -> v is still in train, so a "
                            "model needs no insight to find them. What is the unit that has to be drawn, and where in "
-                           "edge_index do its two columns stand?")
+                           "edge_index do its two columns stand?", _leaks)
 def _(edge_index, fraction, generator):
     order = torch.randperm(edge_index.shape[1], generator=generator)
     k = round(fraction * edge_index.shape[1])
     return edge_index[:, order[k:]], edge_index[:, order[:k]]
 
 
-@split_links.misconception("the same links every time", "Different generators hide the same links, so nobody can try a second, "
-                           "independent split. Which line of yours makes a choice, and where does that choice come from?")
+_ONE_SPLIT = ("Different generators hide the same links, so nobody can try a second, independent split. Which line of yours "
+              "makes a choice, and where does that choice come from?")
+
+
+@split_links.misconception("a seed of its own", _ONE_SPLIT)
+def _(edge_index, fraction, generator):
+    return graphs.split_links(edge_index, fraction, torch.Generator().manual_seed(0))
+
+
+@split_links.misconception("the same links every time", _ONE_SPLIT)
 def _(edge_index, fraction, generator):
     one_way = edge_index[:, edge_index[0] < edge_index[1]]
     k = round(fraction * one_way.shape[1])
@@ -475,6 +589,17 @@ def _(edge_index, fraction, generator):
     return graphs.both_directions(one_way[:, ~hidden]), graphs.both_directions(one_way[:, hidden])
 
 
+@split_links.misconception("a block of the list", "The links that you hide are not drawn one by one: whether a link is hidden "
+                           "depends on its neighbors in the list, and the first ones may well belong to the same few nodes. "
+                           "Which order of the links gives each set of links the same chance?")
+def _(edge_index, fraction, generator):
+    links = edge_index[:, edge_index[0] < edge_index[1]]
+    num_links = links.shape[1]
+    start = int(torch.randint(num_links, (), generator=generator))
+    rolled, k = links.roll(start, 1), round(fraction * num_links)
+    return graphs.both_directions(rolled[:, k:]), graphs.both_directions(rolled[:, :k])
+
+
 @split_links.misconception("one direction lost", "Some links stand in their part in one direction only. Whoever passes messages "
                            "over train would send them one way. The input had both directions of each link; so should "
                            "the parts.")
@@ -484,14 +609,14 @@ def _(edge_index, fraction, generator):
 
 
 @split_links.misconception("test links stay in train", "The hidden links are still in train. A test on what was shown in "
-                           "training measures memory.")
+                           "training measures memory.", _still_in_train)
 def _(edge_index, fraction, generator):
     return edge_index, graphs.split_links(edge_index, fraction, generator)[1]
 
 
 @split_links.misconception("every other column", "Some links are in both parts, and others in neither. Do both parts come from "
                            "one and the same draw? And does your list of links hold each link once? edge_index promises "
-                           "no order of its columns.")
+                           "no order of its columns.", _in_both_and_in_neither)
 def _(edge_index, fraction, generator):
     one_way = edge_index[:, ::2]
     order = torch.randperm(one_way.shape[1], generator=generator)
@@ -505,7 +630,7 @@ def _(edge_index, fraction, generator):
     order = torch.randperm(len(pairs), generator=generator).tolist()
     k = round(fraction * len(pairs))
     parts = [[pairs[i] for i in order[k:]], [pairs[i] for i in order[:k]]]
-    return tuple(torch.tensor(part + [(u, v) for v, u in part]).T for part in parts)
+    return tuple(torch.tensor(part + [(u, v) for v, u in part]).reshape(-1, 2).T for part in parts)
 
 
 @split_links.right

@@ -27,7 +27,7 @@ def _renumbered(case):
 
 def _follows(case, value, again, other):
     if value.ndim == 0 or len(value) != len(case.args[0]):
-        return "the answer does not have one row for each node."
+        raise ValueError("not one row for each node")  # which rows follow cannot be told
     return None if Close().difference(other, value[shuffled(len(value))]) is None else "the rows did not follow their nodes."
 
 
@@ -36,8 +36,16 @@ EQUIVARIANT = Property("renumbering the nodes renumbers the answer, and changes 
 # ---------------------------------------------------------------------------------------------------- message_round
 
 
+def _with_loops(generator):
+    """`small_graphs`, and one in which two nodes write to themselves."""
+    yield from small_graphs(generator)
+    loops = torch.tensor([[1, 4], [1, 4]])
+    yield "a directed graph with two self loops", torch.cat([directed_edges(7, 12, generator), loops], 1), 7
+
+
 def _rounds(generator):
-    for (label, edge_index, num_nodes), (d_out, d_in) in zip(small_graphs(generator), ((4, 4), (4, 3), (3, 3), (5, 2), (4, 7))):
+    sizes = ((4, 4), (4, 3), (3, 3), (5, 2), (4, 7), (3, 5))
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_with_loops(generator), sizes):
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index, *_weights(d_out, d_in, generator))
 
 
@@ -64,8 +72,8 @@ def _(h, edge_index, W_self, W_neigh, b):
     return message_passing.message_round(h, edge_index.flip(0), W_self, W_neigh, b)
 
 
-@message_round.misconception("a node is its own neighbour", "Each node also sent a message to itself. N(u) does not hold u: "
-                             "the self message has a weight of its own, and no bias.")
+@message_round.misconception("a node is its own neighbour", "Each node also sent a message to itself. Without an edge "
+                             "u -> u, N(u) does not hold u: the self message has a weight of its own, and no bias.")
 def _(h, edge_index, W_self, W_neigh, b):
     loops = torch.arange(len(h)).repeat(2, 1)
     return message_passing.message_round(h, torch.cat([edge_index, loops], 1), W_self, W_neigh, b)
@@ -159,6 +167,65 @@ def _(h, edge_index, W_self, W_neigh, b):
     return relu(message_passing.aggregate(h[v] @ W_neigh.T + b + h[u] @ W_self.T, u, len(h)))
 
 
+@message_round.misconception("self loops dropped", "You left out the edges from a node to itself. A message travels along such an "
+                             "edge, too, beside the self message: which W and which b does it use?")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, edge_index[:, edge_index[0] != edge_index[1]], W_self, W_neigh, b)
+
+
+@message_round.misconception("one node after the other", "Some nodes read the new features of others within the same round, so the "
+                             "result depends on the numbering. All messages are made from the h that came in: which line "
+                             "of yours overwrites it?")
+def _(h, edge_index, W_self, W_neigh, b):
+    h = h.clone()
+    for node in range(len(h)):
+        v = edge_index[0, edge_index[1] == node]
+        h[node] = relu(W_self @ h[node] + (h[v] @ W_neigh.T + b).sum(0))
+    return h
+
+
+@message_round.misconception("isolated nodes become 0", "A node without an incoming edge comes out as 0. Its sum over N(u) is empty: "
+                             "what is left of M_u then?")
+def _(h, edge_index, W_self, W_neigh, b):
+    receives = torch.bincount(edge_index[1], minlength=len(h)) > 0
+    return message_passing.message_round(h, edge_index, W_self, W_neigh, b) * receives[:, None]
+
+
+@message_round.misconception("both ways along an edge", "Your messages travel along each edge both ways. Without an edge u -> v of "
+                             "its own, v receives nothing from u: on the path 0 -> 1 -> 2, whose inbox is empty?")
+def _(h, edge_index, W_self, W_neigh, b):
+    return message_passing.message_round(h, torch.cat([edge_index, edge_index.flip(0)], 1), W_self, W_neigh, b)
+
+
+@message_round.misconception("a message from both ends", "Your message v -> u is made from the features of both ends. In Algorithm 4, "
+                             "whose features stand in M_{v->u}?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate((h[v] + h[u]) @ W_neigh.T + b, u, len(h)))
+
+
+@message_round.misconception("bias once per inbox", "Your bias comes once to every node that has an inbox, however full it is. Look where "
+                             "b stands in Algorithm 4: how often does it reach a node with three neighbors?")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    receives = torch.bincount(u, minlength=len(h)) > 0
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T, u, len(h)) + receives[:, None] * b)
+
+
+@message_round.misconception("the largest message", "You took the largest message of each inbox, entry by entry. Algorithm 4 adds the "
+                             "messages up.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return relu(h @ W_self.T + message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h), "max"))
+
+
+@message_round.misconception("sigma on a part of the total", "You applied sigma to the sum over N(u), and added the self message then. In "
+                             "Algorithm 4 they are added first, and sigma sees the total.")
+def _(h, edge_index, W_self, W_neigh, b):
+    v, u = edge_index
+    return h @ W_self.T + relu(message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h)))
+
+
 @message_round.misconception("bias in the self message, too", "The bias came once too often: node 5 of the notebook's "
                              "picture gets one, and hears nobody. Which of the two kinds of message carries b?")
 def _(h, edge_index, W_self, W_neigh, b):
@@ -195,7 +262,7 @@ def _(h, edge_index, W_self, W_neigh, b):
 
 
 def _repeated(generator):
-    for (label, edge_index, num_nodes), d, K in zip(small_graphs(generator), (3, 2, 3, 5, 4), (1, 0, 2, 0, 3)):
+    for (label, edge_index, num_nodes), d, K in zip(_with_loops(generator), (3, 2, 3, 5, 4, 2), (1, 0, 2, 0, 3, 2)):
         # Weights of about 1 / sqrt(d) keep h of the same size over the rounds.
         weights = [W / d**0.5 for W in _weights(d, d, generator)]
         yield Case(f"{label}, K = {K}", normal(num_nodes, d, generator=generator), edge_index, *weights, K)
@@ -252,6 +319,59 @@ def _(h, edge_index, W_self, W_neigh, b, K):
 @run_rounds.misconception("K + 2 rounds", "You made one round too many. k runs over 0, 1, ..., K: count the values.")
 def _(h, edge_index, W_self, W_neigh, b, K):
     return message_passing.run_rounds(h, edge_index, W_self, W_neigh, b, K + 1)
+
+
+@run_rounds.misconception("at least one round", "For every K above 0 you made one round too few. k runs over 0, 1, ..., K: how "
+                          "many rounds is that for K = 1?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    for _ in range(max(K, 1)):
+        h = message_passing.message_round(h, edge_index, W_self, W_neigh, b)
+    return h
+
+
+@run_rounds.misconception("no round for K = 0", "For K = 0 you hand h back as it came in, and for other K your answer is right. k runs over "
+                          "0, 1, ..., K: which values are those for K = 0?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return h if K == 0 else message_passing.run_rounds(h, edge_index, W_self, W_neigh, b, K)
+
+
+@run_rounds.misconception("messages from the start", "Every round delivered the same messages, those made from h^(0). Which h do the "
+                          "messages of round k read, and in which line of yours are they made?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    v, u = edge_index
+    received = message_passing.aggregate(h[v] @ W_neigh.T + b, u, len(h))
+    for _ in range(K + 1):
+        h = relu(h @ W_self.T + received)
+    return h
+
+
+@run_rounds.misconception("the two weights swapped", "The neighbours' messages went through W_self and the self message through "
+                          "W_neigh. Both are square here, so that no shape complains: in which order does `message_round` "
+                          "take them?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return message_passing.run_rounds(h, edge_index, W_neigh, W_self, b, K)
+
+
+@run_rounds.misconception("the last round without sigma", "The last round lacks its activation. In Algorithm 4, is there a k whose "
+                          "update has no sigma?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    for k in range(K + 1):
+        h = message_passing.message_round(h, edge_index, W_self, W_neigh, b, relu if k < K else lambda M: M)
+    return h
+
+
+@run_rounds.misconception("against the arrow", "Your messages travel against their edges: row 0 of edge_index holds the sources. On the "
+                          "path 0 -> 1 -> 2, which node has an empty inbox in every round?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    return message_passing.run_rounds(h, edge_index.flip(0), W_self, W_neigh, b, K)
+
+
+@run_rounds.misconception("rounds added up", "You added what each round gave to what came before. The update of Algorithm 4 replaces "
+                          "h^(k): what of the old features does M_self keep?")
+def _(h, edge_index, W_self, W_neigh, b, K):
+    for _ in range(K + 1):
+        h = h + message_passing.message_round(h, edge_index, W_self, W_neigh, b)
+    return h
 
 
 @run_rounds.misconception("self message from the start", "Every round made the self message from h^(0), and the others "
@@ -359,6 +479,60 @@ def _(h, A, W_self, W_neigh, b):
     return relu(h @ W_self.T + A.T @ h @ W_neigh.T + A.sum(1)[:, None] * b)
 
 
+@dense_round.misconception("activation before the sum", "You applied sigma to the self message and to each message, and added up "
+                           "then. In Algorithm 4 they are added first, and sigma sees the total.")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T) + A.T @ relu(h @ W_neigh.T + b)
+
+
+@dense_round.misconception("sigma on the two parts", "You applied sigma to the self message and to the sum of the others, each by "
+                           "itself. In Algorithm 4 they are added first, and sigma sees the total.")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T) + relu(A.T @ (h @ W_neigh.T + b))
+
+
+@dense_round.misconception("bias in the self message, too", "The bias came once too often, and reaches nodes that hear nobody. Which "
+                           "of the two kinds of message carries b?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + b + A.T @ (h @ W_neigh.T + b))
+
+
+@dense_round.misconception("no self message", "The self message is missing. A node that nobody writes to becomes 0 in your round: "
+                           "what of its own should it keep?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(A.T @ (h @ W_neigh.T + b))
+
+
+@dense_round.misconception("bias once per inbox", "Your bias comes once to every node that has an inbox, however full it is. Is b inside "
+                           "or outside of what A multiplies?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T + A.T @ h @ W_neigh.T + (A.sum(0) > 0)[:, None] * b)
+
+
+@dense_round.misconception("the self message through A", "A multiplies your self message, too, so that a node's own features go to its "
+                           "neighbors and not to itself. Which of the two messages travels along edges?")
+def _(h, A, W_self, W_neigh, b):
+    return relu(A.T @ (h @ W_self.T + h @ W_neigh.T + b))
+
+
+@dense_round.misconception("sigma on the self message", "You applied sigma to the self message, and not to the total. In Algorithm 4 the "
+                           "messages are added first.")
+def _(h, A, W_self, W_neigh, b):
+    return relu(h @ W_self.T) + A.T @ (h @ W_neigh.T + b)
+
+
+@dense_round.misconception("both ways along an edge", "Your messages travel along each edge both ways. On the path 0 -> 1 -> 2, what "
+                           "does A hold for the way from 1 to 0?")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A + A.T, W_self, W_neigh, b)
+
+
+@dense_round.misconception("self loops dropped", "You left out the diagonal of A. A node that has an edge to itself receives a message "
+                           "over it, beside the self message: which W and which b does it use?")
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, A - torch.diag(A.diag()), W_self, W_neigh, b)
+
+
 @dense_round.misconception("sigma on each message", "You applied sigma to each message, and again to the total. How often "
                            "does it stand in Algorithm 4, and what does it see there?")
 def _(h, A, W_self, W_neigh, b):
@@ -380,8 +554,8 @@ def _(h, A, W_self, W_neigh, b):
 
 
 def _scored(generator):
-    sizes = ((3, 2), (2, 3), (4, 3), (5, 4), (3, 6))
-    for (label, edge_index, num_nodes), (d_out, d_in) in zip(small_graphs(generator), sizes):
+    sizes = ((3, 2), (2, 3), (4, 3), (5, 4), (3, 6), (4, 2))
+    for (label, edge_index, num_nodes), (d_out, d_in) in zip(_with_loops(generator), sizes):
         num_edges = edge_index.shape[1]
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index,
                    normal(num_edges, generator=generator), normal(d_out, d_in, generator=generator))
@@ -529,6 +703,36 @@ def _(h, edge_index, scores, W):
                                "their differences?")
 def _(h, edge_index, scores, W):
     return message_passing.attention_round(h, edge_index, scores.clamp(-80, 80), W)
+
+
+@attention_round.misconception("the wrong end of the edge", "Your weighted sum is over the features of the node that receives. Which "
+                               "end of the edge v -> u does the message come from?")
+def _(h, edge_index, scores, W):
+    v, u = edge_index
+    alpha = message_passing.softmax_by_target(scores, u, len(h))
+    return message_passing.aggregate(alpha[:, None] * (h @ W.T)[u], u, len(h))
+
+
+@attention_round.misconception("a self message added", "Every node also got W times its own features. There is no self message in this "
+                               "formula: what does a node that hears nothing get?")
+def _(h, edge_index, scores, W):
+    return message_passing.attention_round(h, edge_index, scores, W) + h @ W.T
+
+
+@attention_round.misconception("divided twice", "Your weights of an inbox already sum to 1, and you divided by the number of messages on "
+                               "top of that. What do the weights sum to then, in an inbox of three?")
+def _(h, edge_index, scores, W):
+    v, u = edge_index
+    alpha = message_passing.softmax_by_target(scores, u, len(h))
+    return message_passing.aggregate(alpha[:, None] * (h @ W.T)[v], u, len(h), "mean")
+
+
+@attention_round.misconception("each node attends to itself, too", "Every node also weighed its own features, with a score of 0. There "
+                               "is no self message here: over which edges does the softmax of u run?")
+def _(h, edge_index, scores, W):
+    loops = torch.arange(len(h)).repeat(2, 1)
+    more = torch.cat([scores, scores.new_zeros(len(h))])
+    return message_passing.attention_round(h, torch.cat([edge_index, loops], 1), more, W)
 
 
 @attention_round.misconception("an activation at the end", "Your answer has no negative entry: there is a ReLU at its "

@@ -32,6 +32,8 @@ def _graphs(generator):
 
 
 def _follows_edges(case, value, again, other):
+    if SameWeightedEdges().difference(value, value):
+        raise ValueError("no edges with weights, each once")
     (edges, weight), (edges_again, weight_again) = value, other
     rank = torch.argsort(shuffled(case.args[1]))
     fault = SameWeightedEdges().difference((edges_again, weight_again), (rank[edges], weight))
@@ -137,6 +139,49 @@ def _(edge_index, num_nodes):
     return _normalised(edge_index, num_nodes, _arriving(edges, num_nodes), _arriving(edges.flip(0), num_nodes))
 
 
+@gcn_norm.misconception("degree plus 1, loops or not", "Your degrees are right at most nodes. Where a node had a self loop already, you "
+                        "counted it twice: as an edge that arrives, and as the one that you add. How many loops does such "
+                        "a node have in your list of edges?")
+def _(edge_index, num_nodes):
+    return _normalised(edge_index, num_nodes, _arriving(edge_index, num_nodes) + 1)
+
+
+_BOTH_ENDS = ("You counted an edge at both of its ends: in-degree plus out-degree. Here d counts the edges that arrive. On the path "
+              "0 -> 1 -> 2 with its self loops, how many arrive at node 0?")
+
+
+@gcn_norm.misconception("in-degree plus out-degree", _BOTH_ENDS)
+def _(edge_index, num_nodes):
+    edges = graph_networks.with_self_loops(edge_index, num_nodes)
+    return _normalised(edge_index, num_nodes, _arriving(edges, num_nodes) + _arriving(edges.flip(0), num_nodes))
+
+
+@gcn_norm.misconception("in-degree plus out-degree, one loop", _BOTH_ENDS)
+def _(edge_index, num_nodes):
+    edges = edge_index[:, edge_index[0] != edge_index[1]]
+    return _normalised(edge_index, num_nodes, 1 + _arriving(edges, num_nodes) + _arriving(edges.flip(0), num_nodes))
+
+
+@gcn_norm.misconception("edges reversed", "Your edges point backwards. Sources stay in row 0 and targets in row 1: in which order do "
+                        "you return them?")
+def _(edge_index, num_nodes):
+    edges, c = graph_networks.gcn_norm(edge_index, num_nodes)
+    return edges.flip(0), c
+
+
+@gcn_norm.misconception("made undirected", "You added the reverse of each edge. Kipf's graphs have both directions already, and these may not: "
+                        "which edges does the exercise ask you to add?")
+def _(edge_index, num_nodes):
+    return graph_networks.gcn_norm(torch.cat([edge_index, edge_index.flip(0)], 1).unique(dim=1), num_nodes)
+
+
+@gcn_norm.misconception("the root at one end", "You divided by the root of one degree only. Kipf's weight asks both ends, each by its "
+                        "square root: what is your weight of u -> v, next to that of v -> u?")
+def _(edge_index, num_nodes):
+    edges, _ = graph_networks.gcn_norm(edge_index, num_nodes)
+    return edges, _arriving(edges, num_nodes).float()[edges[1]].rsqrt()
+
+
 @gcn_norm.misconception("a second loop", "A node that had a self loop already has two now. A + I with loops in A gives them "
                         "a 2; what was asked for is one loop for each node.")
 def _(edge_index, num_nodes):
@@ -188,6 +233,8 @@ def _renumbered_with_node(case):
 
 
 def _follows_nodes(case, value, again, other):
+    if value.shape != (case.args[1],):
+        raise ValueError("not one entry for each node")
     return None if torch.equal(other, value[shuffled(case.args[1])]) else "the answer did not follow its nodes."
 
 
@@ -256,6 +303,12 @@ def _(edge_index, num_nodes, node, k):
                                "and not the K of Algorithm 4: for k = 0 nothing has been sent yet.")
 def _(edge_index, num_nodes, node, k):
     return _reached(edge_index, num_nodes, _only(node, num_nodes), k + 1)
+
+
+@receptive_field.misconception("k - 1 rounds", "You made one step too few. After k = 1 round a node has heard of its direct senders: "
+                               "how often does your loop run for k = 1?")
+def _(edge_index, num_nodes, node, k):
+    return _reached(edge_index, num_nodes, _only(node, num_nodes), max(k - 1, 0))
 
 
 @receptive_field.misconception("two steps in one round", "In your first round news went further than one step. All nodes of a round act at "
@@ -345,6 +398,18 @@ def _(h, batch):
     return graph_networks.readout(h.float(), batch, "mean")
 
 
+@readout.misconception("a mean, 0 / 0 for no node", "You took the mean. It cannot tell a graph from two copies of it, and of no node it is "
+                       "0 / 0. Here the sum was asked for.")
+def _(h, batch):
+    return torch.stack([h[batch == g].mean(0) for g in range(int(batch.max()) + 1)])
+
+
+@readout.misconception("a row for each node", "Your answer has as many rows as there are nodes. A graph needs one row: how many graphs does "
+                       "`batch` number?")
+def _(h, batch):
+    return h.new_zeros(h.shape).index_add(0, batch, h)
+
+
 @readout.misconception("a maximum", "You took the largest value in each column. Here the sum was asked for.")
 def _(h, batch):
     return graph_networks.readout(h, batch, "max")
@@ -411,6 +476,13 @@ def _coloured(generator):
     yield Case("a directed graph of 9 nodes, 4 rounds", directed_edges(9, 17, generator), 9, 4, start(9))
     yield Case("a directed graph of 8 nodes, 2 rounds, three colours at the start", directed_edges(8, 14, generator), 8, 2,
                torch.tensor([0, 1, 2, 0, 1, 2, 0, 1]))
+    # Inboxes with the same sum, the same largest color, and the same mean, of nodes that start with the same color.
+    inboxes = ((1, 1), (0, 2), (2, 2), (0, 3), (1, 2), (3,), (1, 3))
+    senders = torch.tensor([color for inbox in inboxes for color in inbox])
+    receivers = torch.arange(len(inboxes)).repeat_interleave(torch.tensor([len(inbox) for inbox in inboxes]))
+    edge_index = torch.stack([len(inboxes) + torch.arange(len(senders)), receivers])
+    yield Case("seven nodes that hear one or two others, 1 round, four colors at the start", edge_index,
+               len(inboxes) + len(senders), 1, torch.cat([torch.zeros(len(inboxes), dtype=torch.int64), senders]))
     yield Case("two linked nodes of different colours, 1 round", torch.tensor([[0, 1], [1, 0]]), 2, 1, torch.tensor([0, 1]))
     yield Case("two pairs of linked nodes, 1 round, colours 1, 11, 12 and 2", torch.tensor([[0, 2, 1, 3], [2, 0, 3, 1]]), 4, 1,
                torch.tensor([1, 11, 12, 2]))
@@ -424,6 +496,8 @@ def _renumbered_colours(case):
 
 
 def _follows_rows(case, value, again, other):
+    if value.ndim != 2 or value.shape[1] != case.args[1]:
+        raise ValueError("not one column for each node")
     fault = SamePartitions().difference(other, value[:, shuffled(case.args[1])])
     return fault and "the colours did not follow their nodes."
 
@@ -504,6 +578,38 @@ def _(edge_index, num_nodes, rounds, start):
     return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, sum(heard)))
 
 
+@wl_colours.misconception("the largest color", "You looked at the largest of the colors that a node hears. Colors are names: of two "
+                          "inboxes with the same largest one, can the rest differ?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, max(heard, default=None)))
+
+
+@wl_colours.misconception("the smallest color", "You looked at the smallest of the colors that a node hears. Colors are names: of two "
+                          "inboxes with the same smallest one, can the rest differ?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, min(heard, default=None)))
+
+
+@wl_colours.misconception("both ways along an edge", "Your nodes also read the colors of those that they write to. A message travels along its "
+                          "edge from row 0 to row 1, and not back.")
+def _(edge_index, num_nodes, rounds, start):
+    both = torch.cat([edge_index, edge_index.flip(0)], 1)
+    return _recoloured(both, num_nodes, rounds, start, lambda own, heard: (own, *sorted(heard)))
+
+
+@wl_colours.misconception("the start left out", "Your first row is the one after the first round, and one row is missing. Row 0 is before any "
+                          "message: which colors are those?")
+def _(edge_index, num_nodes, rounds, start):
+    return graph_networks.wl_colours(edge_index, num_nodes, rounds, start)[1:]
+
+
+@wl_colours.misconception("a mean of colors", "You took the mean of the colors. Colors are names: 1 and 1 have the same mean as 0 and 2, "
+                          "and as a single 1. How can a list of names be compared as a whole?")
+def _(edge_index, num_nodes, rounds, start):
+    return _recoloured(edge_index, num_nodes, rounds, start,
+                       lambda own, heard: (own, sum(heard) / len(heard) if heard else None))
+
+
 @wl_colours.misconception("a count in place of colours", "You only counted how many messages arrive, whatever their colour. "
                           "Round 2 then knows no more than round 1.")
 def _(edge_index, num_nodes, rounds, start):
@@ -540,7 +646,7 @@ def _(edge_index, num_nodes, rounds, start):
     for k in range(rounds + 1):
         history.append([colour.index(c) for c in colour])
         inbox = [edge_index[0, edge_index[1] == u].tolist() for u in range(num_nodes)]
-        colour = [(colour[u], tuple(sorted(str(colour[v]) for v in inbox[u]))) for u in range(num_nodes)]
+        colour = [(history[-1][u], tuple(sorted(history[-1][v] for v in inbox[u]))) for u in range(num_nodes)]
     return torch.tensor(history)
 
 

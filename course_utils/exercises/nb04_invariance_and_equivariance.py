@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from math import pi
 
 import torch
 
 from .. import symmetry
 from ..systems import mystery
-from .declare import Case, Exercise, Named, PropertiesOnly, Property, SameWords, Seed, wrong_form
+from .declare import Case, Close, Exercise, Named, PropertiesOnly, Property, SameWords, Seed, fresh, wrong_form
 from .inputs import normal
 
 NOTEBOOK = "04_invariance_and_equivariance"
@@ -51,7 +52,7 @@ def _uniform(case, value):
 
 def far_from_uniform(value):
     """What speaks against rotations (count, 3, 3) drawn uniformly, or None: by moments, to seven standard errors. All that is
-    averaged lies in -1..1, so that by Bernstein's bound a uniform answer fails less than once in a million times."""
+    averaged lies in -1..1, or in 1..3, so that by Bernstein's bound a uniform answer fails less than once in a million times."""
     R = value.double().reshape(-1, 9)
     names = [f"R[{i}, {j}]" for i in range(3) for j in range(3)]
     pairs = [(i, j) for i in range(9) for j in range(i, 9)]
@@ -60,7 +61,9 @@ def far_from_uniform(value):
             (names, R, torch.zeros(9), 1 / 3),
             ([f"{names[i]} * {names[j]}" for i, j in pairs], products,
              torch.tensor([(i == j) / 3 for i, j in pairs]), 2 / 15),
-            ([f"{name} ** 4" for name in names], R ** 4, torch.full((9,), 1 / 5), 16 / 225)):
+            ([f"{name} ** 4" for name in names], R ** 4, torch.full((9,), 1 / 5), 16 / 225),
+            # All nine together: axes that avoid the lab's, or seek them, by a few percent.
+            (["the sum of all R[i, j] ** 4"], (R ** 4).sum(1, keepdim=True), torch.tensor([9 / 5]), 4 / 25)):
         width = 7 * (variance / len(R)) ** 0.5
         gap = (values.mean(0) - mean).abs()
         k = int(gap.nan_to_num(torch.inf).argmax())
@@ -114,6 +117,14 @@ def _if_many(test):
     return lambda case, value: case.args[0] < MANY or bool(test(value.double()))
 
 
+def _unit(value, axis):
+    return bool(((value.norm(dim=axis) - 1).abs() < 1e-4).all())
+
+
+def _all_orthogonal(value):
+    return _orthogonal(None, value) is None
+
+
 def _gaussian(count, generator):
     return torch.randn(count, 3, 3, generator=generator)
 
@@ -160,9 +171,20 @@ def _(count, generator):
 @random_rotation.misconception("a uniform angle about a uniform axis", "Your rotations lie too close to the identity: "
                                "the mean of R is not 0. It looks as if the angle about the axis were uniform. Small "
                                "angles are rarer than that: near the identity there is little room, as there is near "
-                               "the centre of a ball.", _if_many(lambda R: 0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5))
+                               "the centre of a ball.", _if_many(lambda R: ((R.mean(0).diagonal() - 0.35).abs() < 0.15).all()))
 def _(count, generator):
     return symmetry.rotation_about(torch.randn(count, 3, generator=generator), _angles(generator, count))
+
+
+@random_rotation.misconception("uniform numbers in place of normal ones", "Your rotations avoid the axes x, y, z, by a few percent. "
+                               "Which numbers did you start from? Rows of uniform numbers fill a cube, which has corners; "
+                               "what shape do rows of normal numbers fill?",
+                               _if_many(lambda R: R.pow(4).sum((1, 2)).mean() < 1.75 and R.mean(0).abs().max() < 0.05
+                                        and (R.square().mean(0) - 1 / 3).abs().max() < 0.05))
+def _(count, generator):
+    Q, triangle = torch.linalg.qr(2 * torch.rand(count, 3, 3, generator=generator) - 1)
+    Q = Q * triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return Q * torch.linalg.det(Q)[:, None, None].sign()
 
 
 @random_rotation.misconception("half of them mirror", "About half of your matrices have determinant -1: they turn and "
@@ -181,14 +203,14 @@ def _(count, generator):
 
 @random_rotation.misconception("rows of length 1 are not enough", "Your rows have length 1, and are not at right "
                                "angles to each other. R must keep angles too: what has R @ R.T to be?",
-                               lambda case, value: bool(((value.norm(dim=2) - 1).abs() < 1e-4).all()))
+                               lambda case, value: _unit(value, 2) and not _all_orthogonal(value))
 def _(count, generator):
     return torch.nn.functional.normalize(_gaussian(count, generator), dim=2)
 
 
 @random_rotation.misconception("columns of length 1 are not enough", "Your columns have length 1, and are not at right "
                                "angles to each other. R must keep angles too: what has R.T @ R to be?",
-                               lambda case, value: bool(((value.norm(dim=1) - 1).abs() < 1e-4).all()))
+                               lambda case, value: _unit(value, 1) and not _all_orthogonal(value))
 def _(count, generator):
     return torch.nn.functional.normalize(_gaussian(count, generator), dim=1)
 
@@ -260,9 +282,12 @@ def _(count, generator):
 
 def _motion(sign, generator):
     """R and b: R is far from symmetric, so that its transpose is another, and turns so far that its trace is no stand-in for
-    its determinant."""
-    R = symmetry.rotation_about(normal(3, generator=generator), 2.2 + torch.rand((), generator=generator) / 2)
-    return sign * R, normal(3, generator=generator)
+    its determinant, which is off ``sign`` by rounding."""
+    for _ in range(50):
+        R = sign * symmetry.rotation_about(normal(3, generator=generator), 2.2 + torch.rand((), generator=generator) / 2)
+        if torch.linalg.det(R) != sign:
+            break
+    return R, normal(3, generator=generator)
 
 
 def _quantities(generator):
@@ -276,6 +301,8 @@ def _quantities(generator):
                        normal(size, *[3] * axes, generator=generator))
         yield Case(f"a single {kind}, a turn with a mirror and a shift", kind, *_motion(-1, generator),
                    normal(*[3] * axes, generator=generator))
+        yield Case(f"3 {kind}s, a mirror across the plane z = 0 and a shift", kind, torch.diag(torch.tensor([1.0, 1, -1])),
+                   normal(3, generator=generator), normal(3, *[3] * axes, generator=generator))
 
 
 act = Exercise(symmetry.act, NOTEBOOK, 3, _quantities)
@@ -309,6 +336,13 @@ def _acting(kind, R, b, x, **other):
         "tensor": lambda d, R, b, x: R @ x @ R.T,
     } | other
     return rule[kind](torch.linalg.det(R), R, b, x)
+
+
+def _done_to(**rules):
+    """Whether these kinds follow these rules, as `_acting` has them."""
+    def fits(case, value):
+        return case.args[0] not in rules or Close().difference(value, _acting(*case.args, **rules)) is None
+    return fits
 
 
 @act.misconception("everything shifts", "Your vectors shift along with the points. A velocity is a difference of two "
@@ -350,19 +384,55 @@ def _(kind, R, b, x):
 
 
 @act.misconception("no mirror at all", "Your pseudoscalars and pseudovectors do not feel the mirror. A mirror turns a "
-                   "right hand into a left one: which number that can be computed from R tells the two apart?")
+                   "right hand into a left one: which number that can be computed from R tells the two apart?",
+                   _done_to(pseudoscalar=lambda d, R, b, x: x, pseudovector=lambda d, R, b, x: x @ R.T))
 def _(kind, R, b, x):
     return _acting(kind.removeprefix("pseudo"), R, b, x)
 
 
+@act.misconception("a determinant equal to -1", "A mirror whose determinant is -0.9999999, by rounding, is not felt. How do you "
+                   "ask whether R mirrors, and which question about the determinant does not mind rounding?",
+                   _done_to(pseudoscalar=lambda d, R, b, x: -x if d == -1 else x,
+                            pseudovector=lambda d, R, b, x: -x @ R.T if d == -1 else x @ R.T))
+def _(kind, R, b, x):
+    mirrors = torch.linalg.det(R) == -1
+    return _acting(kind if mirrors else kind.removeprefix("pseudo"), R, b, x)
+
+
+_SIGN_WITHOUT_MIRROR = ("Your pseudo kinds change their sign where nothing is mirrored. A rotation has determinant +1, and leaves a right hand "
+                        "a right hand: what does it do to a volume with a sign?")
+
+
+@act.misconception("the sign without a mirror", _SIGN_WITHOUT_MIRROR)
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, pseudoscalar=lambda d, R, b, x: -d * x, pseudovector=lambda d, R, b, x: -d * (x @ R.T))
+
+
+@act.misconception("a pseudovector's sign without a mirror", _SIGN_WITHOUT_MIRROR)
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, pseudovector=lambda d, R, b, x: -d * (x @ R.T))
+
+
+@act.misconception("the sign in any case", _SIGN_WITHOUT_MIRROR)
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, pseudoscalar=lambda d, R, b, x: -x, pseudovector=lambda d, R, b, x: -x @ R.T)
+
+
+@act.misconception("a sign on tensors", "Your tensors get the sign of the determinant. R stands twice in R x R^T: what becomes of its sign?")
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, tensor=lambda d, R, b, x: d * (R @ x @ R.T))
+
+
 @act.misconception("a pseudoscalar left alone", "Your pseudoscalars stay as they are. What becomes of a volume with a "
-                   "sign, a · (b × c), if all three vectors are mirrored?")
+                   "sign, a · (b × c), if all three vectors are mirrored?",
+                   _done_to(pseudoscalar=lambda d, R, b, x: x))
 def _(kind, R, b, x):
     return _acting(kind, R, b, x, pseudoscalar=lambda d, R, b, x: x)
 
 
 @act.misconception("a pseudovector taken for a vector", "Your pseudovectors turn as vectors do. Mirror all: what "
-                   "becomes of the cross product of two vectors when both change sign?")
+                   "becomes of the cross product of two vectors when both change sign?",
+                   _done_to(pseudovector=lambda d, R, b, x: x @ R.T))
 def _(kind, R, b, x):
     return _acting(kind, R, b, x, pseudovector=lambda d, R, b, x: x @ R.T)
 
@@ -481,6 +551,8 @@ def _functions(generator):
     yield case(mystery.heights, "scalar", 6, 1)
     yield case(mystery.scaled, "vector", 8, 1)
     yield case(mystery.nearly_offsets, "position", 9, -1)
+    for f, size in ((mystery.repelled, 10), (mystery.shared, 4), (mystery.nudged, 11)):
+        yield case(f, "vector", size, 1)
 
 
 equivariance_error = Exercise(symmetry.equivariance_error, NOTEBOOK, 2, _functions)
@@ -538,6 +610,12 @@ def _(f, kind, R, b, x):
 def _(f, kind, R, b, x):
     moved = symmetry.act(kind, R, b, x)
     return _relative(f(moved), symmetry.act(kind, R, b, f(x)))
+
+
+@equivariance_error.misconception("the output not shifted", "Your points shift, and g f(x) does not. What does b do to an output that is a "
+                                  "position?")
+def _(f, kind, R, b, x):
+    return _relative(_two_sides(f, kind, R, b, x)[0], symmetry.act(kind, R, torch.zeros_like(b), f(x)))
 
 
 @equivariance_error.misconception("the input not shifted", "Your points turn and do not shift. A function of absolute "
@@ -631,7 +709,7 @@ def _(f, kind, R, b, x):
 
 
 def _mysteries(generator):
-    for f in mystery.FUNCTIONS:
+    for f in (*mystery.FUNCTIONS, mystery.shared):
         yield Case(_plainly(f), _mystery(f))
 
 
@@ -654,9 +732,9 @@ def _near(a, b, tolerance=1e-6):
     return a.shape == b.shape and bool((a - b).abs().max() <= tolerance * max(1.0, float(b.abs().max())))
 
 
-def _checker(f, same=_near, cloud=lambda x: x, follow=lambda name, g, y: g(y), **motions):
+def _checker(f, same=_near, cloud=lambda x: x, follow=lambda name, g, y: g(y), first="invariant", **motions):
     """A checker in all its parts, any of which a misconception replaces: when two outputs are the same, what the clouds are
-    like, what an equivariant output would be, and by name the motions that are tried."""
+    like, what an equivariant output would be, which word is asked first, and by name the motions that are tried."""
     random = torch.Generator().manual_seed(4)
     R = symmetry.random_rotation((), random, DOUBLE)
     tried = {"permutation": [torch.tensor([4, 2, 0, 5, 1, 3])], "translation": [torch.tensor([1.5, -0.7, 0.9])],
@@ -673,7 +751,9 @@ def _checker(f, same=_near, cloud=lambda x: x, follow=lambda name, g, y: g(y), *
             fits = y.shape[:1] == (6,) if name == "permutation" else y.shape[-1:] == (3,)
             invariant = invariant and same(moved, y)
             equivariant = equivariant and fits and same(moved, follow(name, g, y))
-        words[name] = "invariant" if invariant else "equivariant" if equivariant else "neither"
+        fitting = [word for word, holds in (("invariant", invariant), ("equivariant", equivariant)) if holds]
+        fitting.sort(key=lambda word: word != first)
+        words[name] = [*fitting, "neither"][0]
     return words
 
 
@@ -734,8 +814,26 @@ def _(f):
     return _checker(f, rotation=[_GENERIC[0], -_GENERIC[1]])
 
 
+_truth = functools.cache(symmetry.classify)
+
+
+def _only_exact(case, words):
+    """Whether no fake slips through, what is copied passes, and what is computed does not: so it is where numbers have to
+    agree to the last bit."""
+    f = fresh(case.args[0])
+    truth = _truth(f)
+    if any(words[name] not in (truth[name], "neither") for name in truth):
+        return False
+    copied = {"permutation"} if f in (mystery.norms, mystery.highest) else set()
+    computed = {"rotation"} if f in (mystery.offsets, mystery.steps, mystery.normals, mystery.norms) else set()
+    if f in (mystery.repelled, mystery.nudged):
+        computed = {"translation", "rotation"}
+    return (all(words[name] == truth[name] for name in copied)
+            and all(words[name] == "neither" for name in computed))
+
+
 @classify.misconception("compared to the last bit", "Honest functions fail your check. (0.1 + 0.2) - 0.3 is not 0 on a "
-                        "computer: how equal do two results have to be?")
+                        "computer: how equal do two results have to be?", _only_exact)
 def _(f):
     return _checker(f, same=lambda a, b: torch.equal(a, b))
 
@@ -805,6 +903,13 @@ def _(f):
                         "centroid do when all points move, and what does it do?")
 def _(f):
     return {name: word.replace("equivariant", "neither") for name, word in _checker(f).items()}
+
+
+@classify.misconception("equivariance asked first", "An output that stays as it is, and moves as the points do as well, was called "
+                        "equivariant. If all rows are equal, what does it change to exchange them? Which of the two words "
+                        "does the exercise ask for first?")
+def _(f):
+    return _checker(f, first="equivariant")
 
 
 @classify.misconception("the list rolled", "A function that depends on who follows whom in the list slipped through. "

@@ -232,9 +232,10 @@ def _recognise(exercise, answers, faults, table, ours):
         if misconception.fits and not _fits(misconception, answers):
             continue
         other = ours.answers(misconception.wrong)
-        if not all(answers.same_as(other, i) for i in right):
+        agree = {i for i in range(len(faults)) if misconception.fits or answers.same_as(other, i)}
+        if not agree.issuperset(right):
             continue  # it is wrong where the student is right
-        agree = {i for i in wrong if answers.same_as(other, i)}
+        agree = agree.intersection(wrong)
         if len(agree) == len(wrong) and (values or not wrong):
             if all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
                 return misconception

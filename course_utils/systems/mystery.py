@@ -48,6 +48,20 @@ def first_from_centroid(x: Tensor) -> Tensor:
     return offsets(x)[0].norm()
 
 
+def drift(x: Tensor) -> Tensor:
+    """How far the points drift along the list: the length of their mean, each less the centroid and counted by its place: ().
+
+    The first two count the same, and so do the last two. Every other way to renumber four points or more makes a difference.
+    """
+    weight = torch.arange(len(x), dtype=x.dtype, device=x.device).clamp(1, len(x) - 2).square()
+    return (weight[:, None] * offsets(x)).mean(0).norm()
+
+
+def shared(x: Tensor) -> Tensor:
+    """The centroid, in each point's row: (n, 3)."""
+    return x.mean(0).expand_as(x)
+
+
 def heights(x: Tensor) -> Tensor:
     """How much higher than the centroid each point lies, along z: (n,)."""
     return offsets(x)[:, 2]
@@ -99,7 +113,7 @@ def blocks(x: Tensor) -> Tensor:
     return offsets(x).abs().sum(1).mean()
 
 
-FUNCTIONS = (centroid, radius, offsets, norms, steps, tour, first_from_centroid, heights, highest, nearest, normals,
+FUNCTIONS = (centroid, radius, offsets, norms, steps, tour, drift, heights, highest, nearest, normals,
              twist, repelled, nudged, nearly_offsets, scaled, blocks)
 
 
@@ -116,7 +130,7 @@ FORMS = (
     lambda x, o, a, b, c: o * (a + twist(x)),
     lambda x, o, a, b, c: a * steps(x) + b * o,
     lambda x, o, a, b, c: a * tour(x) + b * radius(x),
-    lambda x, o, a, b, c: a * o[0].norm() + b * radius(x),
+    lambda x, o, a, b, c: a * drift(x) + b * radius(x),
     lambda x, o, a, b, c: x.roll(1, 0) + a * o,
     lambda x, o, a, b, c: o @ x.new_tensor([a, b, c]),
     lambda x, o, a, b, c: a * o / o.abs().max(),
@@ -128,6 +142,7 @@ FORMS = (
     lambda x, o, a, b, c: x.mean(0) - a * o,
     lambda x, o, a, b, c: -a * x,
     lambda x, o, a, b, c: x.new_tensor([a, b, c]),
+    lambda x, o, a, b, c: shared(x) + a * shared(o * _lengths(o)),
 )
 
 
