@@ -23,7 +23,7 @@ def _moved(case):
 
 
 def _edges(value):
-    """The edges of an answer, as a set of pairs. ValueError for one of another form: no property can be tested on it."""
+    """The edges of an answer, as a set of pairs. ValueError for another form, on which no property can be tested."""
     if not isinstance(value, torch.Tensor) or value.ndim != 2 or value.shape[0] != 2:
         raise ValueError("no edge list")
     return set(zip(*value.tolist()))
@@ -63,8 +63,7 @@ def _grid(rows, columns):
 
 
 def _clouds(generator):
-    """x and r: distances of exactly r, radii below and above 1, points in one place, a crowd, and far away from the
-    origin."""
+    """x and r: distances of exactly r, radii below and above 1, points in one place, a crowd, and far away."""
     yield Case("three points in a row, at distances 1, 2 and 3, r = 2", _points([0, 0, 0], [1, 0, 0], [3, 0, 0]), 2.0)
     yield Case("a single point, r = 1", _points([5, 1, 2]), 1.0)
     yield Case("the corners of a rectangle with sides 3 and 4, r = 5", _points([0, 0], [3, 0], [3, 4], [0, 4]), 5.0)
@@ -161,8 +160,8 @@ def _(x, r):
     return _joined(x, lambda d: d.square().sum(2) <= r)
 
 
-@radius_graph.misconception("a row for each edge", "Your answer has a row for each edge. What do row 0 and row 1 of an edge_index "
-                            "hold?")
+@radius_graph.misconception("a row for each edge", "Your answer has a row for each edge. What do row 0 and "
+                            "row 1 of an edge_index hold?")
 def _(x, r):
     return _joined(x, lambda d: d.norm(dim=2) <= r).T
 
@@ -174,9 +173,10 @@ def _(x, r):
     return _joined(x, lambda d: (d.norm(dim=2) <= r) & (d.norm(dim=2) > 0))
 
 
-PRODUCTS = ("Right near the origin, and wrong far away from it: it looks as if large numbers were subtracted from each other "
-            "to find a small one, as torch.cdist does with many points. The graph depends only on differences of positions. "
-            "Which should come first, the difference or the square?")
+PRODUCTS = ("Right near the origin, and wrong far away from it: it looks as if large numbers were "
+            "subtracted from each other to find a small one, as torch.cdist does with many points. The "
+            "graph depends only on differences of positions. Which should come first, the difference or "
+            "the square?")
 
 
 @radius_graph.misconception("|x|^2 - 2 x y + |y|^2", PRODUCTS)
@@ -216,8 +216,8 @@ def _(x, r):
     return _joined(x, lambda d: d[:, :, :2].norm(dim=2) <= r)
 
 
-@radius_graph.misconception("32 neighbors at most", "Right where there are few points, and in a crowd edges are missing. How "
-                            "many neighbors may a node have?")
+@radius_graph.misconception("32 neighbors at most", "Right where there are few points, and in a crowd "
+                            "edges are missing. How many neighbors may a node have?")
 def _(x, r):
     near = (x[:, None] - x).norm(dim=2) <= r
     near.fill_diagonal_(False)
@@ -344,7 +344,7 @@ def _(edge_index, num_nodes):
 
 
 def _same_parts_as(wrong):
-    """Whether the answers are those of a wrong function, everywhere: others agree with it where there is little to join."""
+    """Whether all answers are those of a wrong function: others agree with it where there is little to join."""
     return lambda case, value: SamePartitions().difference(value, wrong(*case.args)) is None
 
 
@@ -355,8 +355,9 @@ def _there_and_back(edge_index, num_nodes):
     return (reach & reach.T).int().argmax(1)
 
 
-components.misconception("there and back", "You ask for a way there *and* a way back. Here a link joins two nodes, whichever way it "
-                         "points.", _same_parts_as(_there_and_back))(_there_and_back)
+components.misconception("there and back", "You ask for a way there *and* a way back. Here a link joins "
+                         "two nodes, whichever way it points.",
+                         _same_parts_as(_there_and_back))(_there_and_back)
 
 
 def _isolated_together(edge_index, num_nodes):
@@ -366,8 +367,9 @@ def _isolated_together(edge_index, num_nodes):
     return label.masked_fill(alone, 0)
 
 
-components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes with no edge at all are "
-                         "not in one part: how many parts has a graph of four nodes without edges?",
+components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes "
+                         "with no edge at all are not in one part: how many parts has a graph of four "
+                         "nodes without edges?",
                          _same_parts_as(_isolated_together))(_isolated_together)
 
 
@@ -397,16 +399,17 @@ def _(edge_index, num_nodes):
     return torch.tensor(label)
 
 
-@components.misconception("from one node", "You walked from one node, and all nodes that it did not reach have one label. "
-                          "Do these hang together?",
+@components.misconception("from one node", "You walked from one node, and all nodes that it did not reach "
+                          "have one label. Do these hang together?",
                           lambda case, value: len(value.unique()) <= 2)
 def _(edge_index, num_nodes):
     part = neighbors.components(edge_index, num_nodes)
     return (part == part[0]).long()
 
 
-@components.misconception("the parent in place of the root", "Your labels hang on each other: a node carries the label of a "
-                          "node that has another label itself. How far do you have to follow them, and when?")
+@components.misconception("the parent in place of the root", "Your labels hang on each other: a node "
+                          "carries the label of a node that has another label itself. How far do you have "
+                          "to follow them, and when?")
 def _(edge_index, num_nodes):
     parent = list(range(num_nodes))
 
@@ -423,8 +426,9 @@ def _by_size(edge_index, num_nodes):
     return part.bincount()[part]
 
 
-components.misconception("parts of one size", "Parts of the same size share a label. Two separate triangles are two parts, however "
-                         "alike they are.", _same_parts_as(_by_size))(_by_size)
+components.misconception("parts of one size", "Parts of the same size share a label. Two separate "
+                         "triangles are two parts, however alike they are.",
+                         _same_parts_as(_by_size))(_by_size)
 
 
 @components.misconception("all in one", "All nodes have the same label. How many parts has a graph of four nodes "
@@ -509,13 +513,14 @@ def _k_arrive(case, value):
 
 
 def _are_nearest(case, value):
-    """Whether at every node edges arrive from k that are as near as the nearest, whoever goes first among equals."""
+    """Whether every node has k neighbors that are as near as its nearest, whoever goes first among equals."""
     x, k = case.args
     d2, edges = _d2(x), _edges(value)
     lengths = torch.full_like(d2, math.inf)
     for v, u in edges:
         lengths[u, v] = d2[u, v]
-    return len(edges) == k * len(x) and bool((lengths.sort(1).values[:, :k] == d2.sort(1).values[:, :k]).all())
+    nearest = d2.sort(dim=1).values[:, :k]
+    return len(edges) == k * len(x) and torch.equal(lengths.sort(dim=1).values[:, :k], nearest)
 
 
 def _lower_first(case, value):
@@ -528,8 +533,8 @@ def _lower_first(case, value):
         chosen = [v for v in as_far if (v, u) in edges]
         left_out = [v for v in as_far if (v, u) not in edges]
         if left_out and left_out[0] < chosen[-1]:
-            return (f"{chosen[-1]} -> {u} is an edge and {left_out[0]} -> {u} is not, though both are as long. What does your "
-                    "routine promise for equal numbers?")
+            return (f"{chosen[-1]} -> {u} is an edge and {left_out[0]} -> {u} is not, though both are as long. What "
+                    "does your routine promise for equal numbers?")
     return None
 
 
@@ -609,7 +614,7 @@ FARTHEST = "You chose the k farthest. topk and sort have an option that says whi
 
 
 def _are_farthest(case, value):
-    """Whether at every node edges arrive from k that are as far as the farthest, whoever goes first among equals."""
+    """Whether every node has k neighbors that are as far as its farthest, whoever goes first among equals."""
     x, k = case.args
     d2 = _d2(x, -1)
     v, u = value
@@ -629,8 +634,9 @@ def _(x, k):
     return _to_centre(_d2(x, -1).topk(k, dim=1).indices)
 
 
-@knn_graph.misconception("oneself and the farthest", "Each node is its own neighbor, and the others are the farthest. On the "
-                         "diagonal you put a number that is not to be chosen: which end does your topk or sort begin at?")
+@knn_graph.misconception("oneself and the farthest", "Each node is its own neighbor, and the others are "
+                         "the farthest. On the diagonal you put a number that is not to be chosen: which "
+                         "end does your topk or sort begin at?")
 def _(x, k):
     return _to_centre(_d2(x).topk(k, dim=1).indices)
 
@@ -641,9 +647,10 @@ def _in_no_order(case, value):
     return _are_nearest(case, value) and not in_order
 
 
-@knn_graph.misconception("ties as topk has them", "Your distances are right, and of neighbors at the same distance you take "
-                         "whichever the routine puts first. What do topk and sort promise for equal numbers, and which "
-                         "option makes one of them promise more?", _in_no_order)
+@knn_graph.misconception("ties as topk has them", "Your distances are right, and of neighbors at the same "
+                         "distance you take whichever the routine puts first. What do topk and sort "
+                         "promise for equal numbers, and which option makes one of them promise more?",
+                         _in_no_order)
 def _(x, k):
     return _to_centre(_d2(x).topk(k, dim=1, largest=False).indices)
 
@@ -721,8 +728,8 @@ NEAR = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 
 
 def _distances(generator):
-    """d and r: an even grid from 0 to far beyond r, distances that come close to r from below, some that stay far below it, in
-    several shapes."""
+    """d and r: an even grid from 0 to far beyond r, distances that come close to r from below, some that stay far
+    below it, in several shapes."""
     for r in (1.0, 2.5, 6.0):
         beyond = torch.tensor([1.0, 1.001, 1.01, 1.1, 1.25, 1.5, 2, 3, 10, 100], dtype=DOUBLE)
         even = torch.arange(40, dtype=DOUBLE) / 40
@@ -808,9 +815,10 @@ def _at_the_end(order, what):
 
 
 def _others_left_out(case):
-    """The same distances in one row, the largest of them left out if there are others, and the rest backwards."""
+    """The same distances in one row, backwards, and the largest of them left out if there are others."""
     d, r = case.args
-    return Case(f"{case.label}, without the largest and backwards", _but_the_last(d.flatten().sort().values), r)
+    fewer = _but_the_last(d.flatten().sort().values)
+    return Case(f"{case.label}, without the largest and backwards", fewer, r)
 
 
 def _but_the_last(row):
@@ -826,7 +834,8 @@ def _each_by_itself(case, value, fewer, other):
     if (off < 1e-5).all():
         return None
     i = int(off.nan_to_num(math.inf).argmax())
-    return f"at distance {fewer.args[0][i]:.3g} it is {expected[i]:.3g}, and {other[i]:.3g} where the largest distance is left out."
+    return (f"at distance {fewer.args[0][i]:.3g} it is {expected[i]:.3g}, and {other[i]:.3g} if the largest distance "
+            "is left out.")
 
 
 envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(), (
@@ -925,8 +934,9 @@ def _(d, r):
     return torch.exp(-(2 * d / r) ** 2) * (d < r)
 
 
-@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, the near "
-                        "or the far?", _on_grid(lambda d, r, value: abs(value[0]) < 1e-6 and (value.diff() > -1e-6).all()))
+@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, "
+                        "the near or the far?",
+                        _on_grid(lambda d, r, value: abs(value[0]) < 1e-6 and (value.diff() > -1e-6).all()))
 def _(d, r):
     return 1 - neighbors.envelope(d, r)
 
@@ -938,8 +948,9 @@ def _(d, r):
     return neighbors.envelope(d, 1.0)
 
 
-BY_OTHERS = ("The factor of a distance changes with the other distances in d: the largest of them is in your formula. An edge is "
-             "as long as it is, whoever else is in the list. Which length should d be measured in?")
+BY_OTHERS = ("The factor of a distance changes with the other distances in d: the largest of them is in "
+             "your formula. An edge is as long as it is, whoever else is in the list. Which length should "
+             "d be measured in?")
 
 
 @envelope.misconception("divided by the largest distance", BY_OTHERS)
@@ -953,8 +964,9 @@ def _(d, r):
     return (1 - inside / inside.max()) ** 3
 
 
-@envelope.misconception("divided by the largest factor", "The factor of a distance changes with the other distances in d: your "
-                        "largest factor is always 1. What is the factor of an edge that is alone in the list?",
+@envelope.misconception("divided by the largest factor", "The factor of a distance changes with the other "
+                        "distances in d: your largest factor is always 1. What is the factor of an edge "
+                        "that is alone in the list?",
                         lambda case, value: abs(value.max() - 1) < 1e-6)
 def _(d, r):
     factor = neighbors.envelope(d, r)

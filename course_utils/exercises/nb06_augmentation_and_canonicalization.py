@@ -137,7 +137,7 @@ def _evenly(case, value):
 
 
 def _twice(M):
-    """Two clouds with the same rotation, or None. Of uniform ones some two come as close once in ten million times."""
+    """Two clouds with the same rotation, or None. Two uniform ones come as close once in ten million times."""
     order = M[:, 0, 0].argsort()  # the same ones come next to each other, or nearly
     for step in (1, 2, 3):
         i, j = order[step:], order[:-step]
@@ -187,7 +187,8 @@ augment = Exercise(frames.augment, NOTEBOOK, 3, _labelled, PropertiesOnly(), (
     Property("no rotation is likelier than another", _of_rigid(_evenly)),
     Property("the same generator gives the same copies", _of_copies(_repeats), _again(0)),
     Property("another generator gives others", _of_copies(_varies), _again(1)),
-    Property("another generator gives other turns from cloud to cloud", _of_copies(_varies_between), _again(1)),
+    Property("another generator gives other turns from cloud to cloud",
+             _of_copies(_varies_between), _again(1)),
 ), parameters=("x", "y", "kind", "generator", "batch"))
 
 
@@ -228,6 +229,11 @@ def _if_kind(*kinds, is_it):
 
 def _alike(a, b):
     return (a - b).abs().max() < 1e-2
+
+
+def _rotated(R, y):
+    """Each of the vectors y (num_graphs, 3) by its own rotation."""
+    return torch.einsum("nij,nj->ni", R, y)
 
 
 def _same_distances(case, value):
@@ -310,7 +316,7 @@ def _(x, y, kind, generator, batch):
 
 
 def _share_turned_as_some_cloud(y, now, R):
-    """How many of the first vectors y (num_graphs, 3) became what the rotation of any cloud of the batch makes of them."""
+    """The share of the first vectors y (num_graphs, 3) that were turned by the rotation of some cloud of the batch."""
     y, now = y[:300], now[:300]
     outer = now[:, :, None] * y[:, None, :]
     cosines = outer.flatten(1) @ R.flatten(1).T / (y.norm(dim=1) * now.norm(dim=1))[:, None]
@@ -318,8 +324,9 @@ def _share_turned_as_some_cloud(y, now, R):
 
 
 def _turned_independently(y, now, R, b):
-    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the old ones, turned
-    once, twice, backwards or as another cloud is. A mean cosine of unrelated directions is below 0.1 by six deviations."""
+    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the old ones,
+    turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is below 0.1 by
+    eight deviations."""
     if not _alike(y.norm(dim=1), now.norm(dim=1)):
         return False
     if len(y) < MANY:
@@ -341,22 +348,23 @@ def _(x, y, kind, generator, batch):
 def _as_another_cloud(y, now, R, b):
     if len(y) == 1:
         return True  # there is no other
-    if _alike(now, torch.einsum("nij,nj->ni", R, y)) or not _alike(y.norm(dim=1), now.norm(dim=1)):
+    if _alike(now, _rotated(R, y)) or not _alike(y.norm(dim=1), now.norm(dim=1)):
         return False
     return _share_turned_as_some_cloud(y, now, R) > 0.99
 
 
-@augment.misconception("labels turned as another cloud", "Each of your labels is turned as one of the clouds is, but not as its "
-                       "own. In which order are your rotations, and in which are the labels?",
+@augment.misconception("labels turned as another cloud", "Each of your labels is turned as one of the "
+                       "clouds is, but not as its own. In which order are your rotations, and in which are "
+                       "the labels?",
                        _if_kind("vector", is_it=_as_another_cloud))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch,
                     label=lambda kind, R, b, y: symmetry.act(kind, R.roll(1, 0), b.roll(1, 0), y))
 
 
-@augment.misconception("labels turned twice", "Your labels are turned twice, and their clouds once. Which of your lines turns a "
-                       "label that has been turned already?",
-                       _if_kind("vector", is_it=lambda y, now, R, b: _alike(now, torch.einsum("nij,nj->ni", R @ R, y))))
+@augment.misconception("labels turned twice", "Your labels are turned twice, and their clouds once. Which "
+                       "of your lines turns a label that has been turned already?",
+                       _if_kind("vector", is_it=lambda y, now, R, b: _alike(now, _rotated(R @ R, y))))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch,
                     label=lambda kind, R, b, y: symmetry.act(kind, R, b, symmetry.act(kind, R, b, y)))
@@ -606,9 +614,9 @@ def _(x):
     return _four(torch.linalg.eigh(x.T @ x).eigenvectors.flip(1))
 
 
-@pca_frames.misconception("the centroid's product subtracted", "Right near the origin, and wrong far away from it: it looks "
-                          "as if large numbers were subtracted from each other to find a small one. Which should come "
-                          "first, the difference or the product?")
+@pca_frames.misconception("the centroid's product subtracted", "Right near the origin, and wrong far away "
+                          "from it: it looks as if large numbers were subtracted from each other to find a "
+                          "small one. Which should come first, the difference or the product?")
 def _(x):
     c = x.mean(0)
     return _four(torch.linalg.eigh(x.T @ x / len(x) - c[:, None] * c).eigenvectors.flip(1))
@@ -627,8 +635,8 @@ def _(x):
     return _raw_axes(x) * frames.SIGNS[:, None, :]
 
 
-ONE_FRAME = ("You returned one frame. An axis has no sign: its opposite would have done as well. How many choices are there, and "
-             "which of them are rotations?")
+ONE_FRAME = ("You returned one frame. An axis has no sign: its opposite would have done as well. How many "
+             "choices are there, and which of them are rotations?")
 
 
 @pca_frames.misconception("one frame alone", ONE_FRAME)
@@ -840,7 +848,8 @@ def _as_a_routine_gives_it(case, value):
         sign = torch.linalg.det(axes).sign()
         frames_of_routines += [axes * sign]
         frames_of_routines += [torch.where(torch.arange(3) == k, axes * sign, axes) for k in range(3)]
-    return any(_alike(value[1], F) for F in [*frames_of_routines, *frames.pca_frames(x)[:1], *frames.pca_frames(x)[-1:]])
+    first, *_, last = frames.pca_frames(x)
+    return any(_alike(value[1], F) for F in [*frames_of_routines, first, last])
 
 
 @canonicalize.misconception("the axes as eigh gives them", "A turned copy gets another z, and sometimes F mirrors: "
@@ -905,7 +914,7 @@ def _(x):
 
 @canonicalize.misconception("axes as rows", "Your F has the axes as rows. z = (x - c) @ F measures the points along "
                             "the columns of F.",
-                            lambda case, value: _is_principal(case, (value[0], value[1].mT, value[2])) is None)
+                            lambda case, value: not _is_principal(case, (value[0], value[1].mT, value[2])))
 def _(x):
     z, F, c = _posed(x, _signs_of_third_moments)
     return z, F.T, c
@@ -934,8 +943,9 @@ def _(x):
     return z * torch.stack([s[0], s[1], s[0] * s[1]]), F, c
 
 
-@canonicalize.misconception("signs from the first point", "Turned copies get the same z, and renumbered ones do not: "
-                            "the order of the points decides. What of a cloud does not depend on their order?")
+@canonicalize.misconception("signs from the first point", "Turned copies get the same z, and renumbered "
+                            "ones do not: the order of the points decides. What of a cloud does not depend "
+                            "on their order?")
 def _(x):
     return _posed(x, lambda z: z[0, :2])
 
@@ -960,8 +970,8 @@ def _(x):
     return _posed(x, lambda z: z[:, :2].sum(0))
 
 
-LAB = ("A turned copy gets another z: your signs depend on how the axes lie in the lab, and the lab does not turn with the "
-       "cloud. Which property of the cloud could decide, for a turned copy alike?")
+LAB = ("A turned copy gets another z: your signs depend on how the axes lie in the lab, and the lab does "
+       "not turn with the cloud. Which property of the cloud could decide, for a turned copy alike?")
 
 
 def _first_two(signs):
@@ -1145,8 +1155,8 @@ def _(f, x, kind):
     return 4 * _averaged(f, x, kind)
 
 
-AVERAGED_FIRST = ("You averaged the frames, or the four clouds seen from them, and then called f. Their signs cancel: f saw all "
-                  "points in one place. What is to be averaged?")
+AVERAGED_FIRST = ("You averaged the frames, or the four clouds seen from them, and then called f. Their "
+                  "signs cancel: f saw all points in one place. What is to be averaged?")
 
 
 @frame_average.misconception("the frames averaged", AVERAGED_FIRST)
@@ -1181,10 +1191,12 @@ def _(f, x, kind):
     return _averaged(f, x, kind, back=lambda kind, F, c, y: F @ y if kind == "tensor" else symmetry.act(kind, F, c, y))
 
 
-@frame_average.misconception("tensors turned from the other side", "Your tensors are turned back from one side alone. Both "
-                             "of their axes are directions in space.")
+@frame_average.misconception("tensors turned from the other side", "Your tensors are turned back from one "
+                             "side alone. Both of their axes are directions in space.")
 def _(f, x, kind):
-    return _averaged(f, x, kind, back=lambda kind, F, c, y: y @ F.T if kind == "tensor" else symmetry.act(kind, F, c, y))
+    def back(kind, F, c, y):
+        return y @ F.T if kind == "tensor" else symmetry.act(kind, F, c, y)
+    return _averaged(f, x, kind, back=back)
 
 
 @frame_average.right

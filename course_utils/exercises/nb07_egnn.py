@@ -103,7 +103,8 @@ def _line_one(h, x, edge_index, psi_f, phi, of_edge=None, read="uv", at="u", red
     return phi(h, aggregate(m, ends[at], len(h), reduce))
 
 
-ONE_END = "psi_f gets the features of one end twice. Which two nodes does an edge join, and which of them is named first?"
+ONE_END = ("psi_f gets the features of one end twice. Which two nodes does an edge join, and which of them "
+           "is named first?")
 
 
 @egnn_features.misconception("f_v twice", ONE_END)
@@ -116,8 +117,8 @@ def _(h, x, edge_index, psi_f, phi):
     return _line_one(h, x, edge_index, psi_f, phi, read="uu")
 
 
-@egnn_features.misconception("squared twice", "Your psi_f reads the square of the squared distance. What is squared already in "
-                             "egnn.squared_distances, and what is the unit of d2?")
+@egnn_features.misconception("squared twice", "Your psi_f reads the square of the squared distance. What "
+                             "is squared already in egnn.squared_distances, and what is the unit of d2?")
 def _(h, x, edge_index, psi_f, phi):
     return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).square().sum(1, keepdim=True).square())
 
@@ -146,14 +147,15 @@ def _(h, x, edge_index, psi_f, phi):
     return egnn.egnn_features(h, x, edge_index.flip(0), psi_f, phi)
 
 
-@egnn_features.misconception("both ways", "Each edge carries a message in both directions. N(u) holds the sources of the edges "
-                             "that arrive at u. On the path 0 -> 1 -> 2, which node receives no message?")
+@egnn_features.misconception("both ways", "Each edge carries a message in both directions. N(u) holds the "
+                             "sources of the edges that arrive at u. On the path 0 -> 1 -> 2, which node "
+                             "receives no message?")
 def _(h, x, edge_index, psi_f, phi):
     return egnn.egnn_features(h, x, torch.cat([edge_index, edge_index.flip(0)], 1), psi_f, phi)
 
 
-@egnn_features.misconception("features summed, without psi_f", "Your phi reads the sum of the neighbors' features. What becomes of "
-                             "a feature, and of the distance, before the sum?")
+@egnn_features.misconception("features summed, without psi_f", "Your phi reads the sum of the neighbors' "
+                             "features. What becomes of a feature, and of the distance, before the sum?")
 def _(h, x, edge_index, psi_f, phi):
     v, u = edge_index
     return phi(h, aggregate(h[v], u, len(h)))
@@ -328,7 +330,8 @@ def _coordinates(generator):
     cloud.args[1][2] = cloud.args[1][1]
     yield cloud
     yield case("a cloud of 8 particles in double precision", 5, 8, dtype=torch.float64)
-    yield case("two clouds, of 3 and 5 charges, with Coulomb's psi_c", 2, 3, 5, dtype=torch.float64, psi_c=COULOMB)
+    yield case("two clouds, of 3 and 5 charges, with Coulomb's psi_c",
+               2, 3, 5, dtype=torch.float64, psi_c=COULOMB)
 
 
 def _renumbered_cloud(case):
@@ -500,20 +503,21 @@ def _(h, x, psi_c, batch):
     return x
 
 
-@egnn_coordinates.misconception("without psi_c", "You added up the differences as they are. What is each of them multiplied by on "
-                                "the slide?")
+@egnn_coordinates.misconception("without psi_c", "You added up the differences as they are. What is each "
+                                "of them multiplied by on the slide?")
 def _(h, x, psi_c, batch):
     return _line_two(h, x, lambda f_u, f_v, d2: torch.ones_like(d2), batch)
 
 
-@egnn_coordinates.misconception("without the difference", "You added up psi_c, the same number for x, y and z. In which direction "
-                                "does v push u?")
+@egnn_coordinates.misconception("without the difference", "You added up psi_c, the same number for x, y "
+                                "and z. In which direction does v push u?")
 def _(h, x, psi_c, batch):
     return _line_two(h, x, psi_c, batch, lambda x, u, v: torch.ones_like(x[u]))
 
 
-@egnn_coordinates.misconception("v = u left in", "Your sum has a term for v = u, too. Its x_u - x_v is 0, and hides it as long as "
-                                "psi_c is finite. What is psi_c of Coulomb's law at distance 0, and what is 0 times that?")
+@egnn_coordinates.misconception("v = u left in", "Your sum has a term for v = u, too. Its x_u - x_v is 0, "
+                                "and hides it as long as psi_c is finite. What is psi_c of Coulomb's law "
+                                "at distance 0, and what is 0 times that?")
 def _(h, x, psi_c, batch):
     u, v = pairs = (batch[:, None] == batch).nonzero().T
     return _line_two(h, x, psi_c, batch, pairs=pairs)
@@ -880,8 +884,9 @@ def _(self, h, x, edge_index, batch):
     return f_new, x + shift
 
 
-@_misread("both ways in the first line", "In your first line each edge carries a message in both directions. N(u) holds the "
-          "sources of the edges that arrive at u. On the path 0 -> 1 -> 2, which node receives no message?")
+@_misread("both ways in the first line", "In your first line each edge carries a message in both "
+          "directions. N(u) holds the sources of the edges that arrive at u. On the path 0 -> 1 -> 2, "
+          "which node receives no message?")
 def _(self, h, x, edge_index, batch):
     both_ways = torch.cat([edge_index, edge_index.flip(0)], dim=1)
     f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_f=both_ways)

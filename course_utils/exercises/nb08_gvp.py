@@ -185,8 +185,9 @@ def _texts(generator):
     many, few, l = 10 * number(1, 4) + number(5, 10), number(3, 10), number(3, 7)  # many and many - 1 have two digits each
     yield Case('"0e + 1o + 1o"', "0e + 1o + 1o")
     yield Case('"0e"', "0e")
-    for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e", f"{few}x0o+1e", f"{few + 1}x1e+2e+0o",
-                 f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e", f"{number(2, 5)}x{number(12, 15)}e"):
+    for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e",
+                 f"{few}x0o+1e", f"{few + 1}x1e+2e+0o", f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e",
+                 f"{number(2, 5)}x{number(12, 15)}e"):
         yield Case(f'"{text}"', text)
 
 
@@ -286,8 +287,8 @@ def _(text):
     return sum(int(term.strip()[0]) * _sum(term.split("x")[-1]) if "x" in term else _sum(term) for term in text.split("+"))
 
 
-@irreps_dim.misconception("the last digit of the multiplicity", "You read a single digit of the multiplicity. 16x0e is sixteen "
-                          "scalars, not one and not six.")
+@irreps_dim.misconception("the last digit of the multiplicity", "You read a single digit of the "
+                          "multiplicity. 16x0e is sixteen scalars, not one and not six.")
 def _(text):
     total = 0
     for term in text.replace(" ", "").split("+"):
@@ -300,8 +301,9 @@ def _split_at_spaces(text):
     return sum(_sum(term.split("+")[0]) for term in text.split(" + "))
 
 
-@irreps_dim.misconception("split at the spaces", "Terms may be written without spaces, and of those you counted only the first. At "
-                          "which sign does a term end?", lambda case, value: value == _split_at_spaces(*case.args))
+@irreps_dim.misconception("split at the spaces", "Terms may be written without spaces, and of those you "
+                          "counted only the first. At which sign does a term end?",
+                          lambda case, value: value == _split_at_spaces(*case.args))
 def _(text):
     return _split_at_spaces(text)
 
@@ -316,12 +318,14 @@ def _(text):
     return _sum(text, size=lambda l, parity: 2 * int(str(l)[0]) + 1)
 
 
-@irreps_dim.misconception("single digits everywhere", "You read single digits. 16x0e is sixteen scalars, and 10e is of degree 10.")
+@irreps_dim.misconception("single digits everywhere", "You read single digits. 16x0e is sixteen scalars, "
+                                                      "and 10e is of degree 10.")
 def _(text):
     return sum(int(many or 1) * (2 * int(l) + 1) for many, l in re.findall(r"(?:(\d)x)?(\d)[eo]", text))
 
 
-@irreps_dim.misconception("0 taken for none", "A term with multiplicity 0 counts for you. How many vectors does 0x1o hold?")
+@irreps_dim.misconception("0 taken for none", "A term with multiplicity 0 counts for you. How many vectors "
+                                              "does 0x1o hold?")
 def _(text):
     return _sum(text, each=lambda multiplicity, size: (multiplicity or 1) * size)
 
