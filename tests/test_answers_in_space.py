@@ -1,4 +1,4 @@
-"""Answers to notebooks 5 to 8 that nobody declared: the wrong ones once passed, or were told what is not true of them."""
+"""Answers to notebooks 5 to 8 that nobody declared: wrong ones that once passed or were told something false."""
 
 import pytest
 import torch
@@ -94,7 +94,7 @@ def envelope(d, r):
     return (1 - inside / inside.max()) ** 3
 
 
-@wrong("each factor depends only on its own distance: on five distances below half of r = 4")
+@wrong("each factor depends only on its own distance: on")
 def envelope(d, r):
     factor = (1 - (d / r).clamp(max=1)) ** 3
     return factor / factor.max() + 0 * d

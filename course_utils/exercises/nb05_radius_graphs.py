@@ -815,27 +815,27 @@ def _at_the_end(order, what):
 
 
 def _others_left_out(case):
-    """The same distances in one row, backwards, and the largest of them left out if there are others."""
+    """The same distances in one row, backwards, without the smallest and the largest if there are others."""
     d, r = case.args
-    fewer = _but_the_last(d.flatten().sort().values)
-    return Case(f"{case.label}, without the largest and backwards", fewer, r)
+    fewer = _but_the_ends(d.flatten().sort().values)
+    return Case(f"{case.label}, without the smallest and the largest, backwards", fewer, r)
 
 
-def _but_the_last(row):
-    """All but the last, backwards; of a single one, itself."""
-    return row[:max(len(row) - 1, 1)].flip(0)
+def _but_the_ends(row):
+    """All but the first and the last, backwards; of one or two, all."""
+    return row[1:-1].flip(0) if len(row) > 2 else row
 
 
 def _each_by_itself(case, value, fewer, other):
     if _of_that_form(case, value) or _of_that_form(fewer, other):
         raise ValueError("not that many factors")
-    expected = _but_the_last(value.flatten()[case.args[0].flatten().argsort(stable=True)])
+    expected = _but_the_ends(value.flatten()[case.args[0].flatten().argsort(stable=True)])
     off = (expected.double() - other.double()).abs()
     if (off < 1e-5).all():
         return None
     i = int(off.nan_to_num(math.inf).argmax())
-    return (f"at distance {fewer.args[0][i]:.3g} it is {expected[i]:.3g}, and {other[i]:.3g} if the largest distance "
-            "is left out.")
+    return (f"at distance {fewer.args[0][i]:.3g} it is {expected[i]:.3g}, and {other[i]:.3g} if the smallest and the "
+            "largest distance are left out.")
 
 
 envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(), (

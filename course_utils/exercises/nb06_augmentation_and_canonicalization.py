@@ -137,7 +137,7 @@ def _evenly(case, value):
 
 
 def _twice(M):
-    """Two clouds with the same rotation, or None. Two uniform ones come as close once in ten million times."""
+    """Two clouds with the same rotation, or None. Uniform ones come as close once in ten million times."""
     order = M[:, 0, 0].argsort()  # the same ones come next to each other, or nearly
     for step in (1, 2, 3):
         i, j = order[step:], order[:-step]
@@ -316,7 +316,7 @@ def _(x, y, kind, generator, batch):
 
 
 def _share_turned_as_some_cloud(y, now, R):
-    """The share of the first vectors y (num_graphs, 3) that were turned by the rotation of some cloud of the batch."""
+    """The share of the first vectors y (num_graphs, 3) that were turned as some cloud of the batch was."""
     y, now = y[:300], now[:300]
     outer = now[:, :, None] * y[:, None, :]
     cosines = outer.flatten(1) @ R.flatten(1).T / (y.norm(dim=1) * now.norm(dim=1))[:, None]
@@ -324,9 +324,9 @@ def _share_turned_as_some_cloud(y, now, R):
 
 
 def _turned_independently(y, now, R, b):
-    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the old ones,
-    turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is below 0.1 by
-    eight deviations."""
+    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the old
+    ones, turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is below 0.1
+    by eight deviations."""
     if not _alike(y.norm(dim=1), now.norm(dim=1)):
         return False
     if len(y) < MANY:

@@ -40,8 +40,8 @@ def _same(case, value, again, other):
 
 def _require_rows(value, count, columns=None):
     """ValueError unless there are so many rows of numbers: no property can be tested on another answer."""
-    rows = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim == 2 and len(value) == count
-    if not rows or columns not in (None, value.shape[1]):
+    numbers = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim == 2
+    if not numbers or len(value) != count or columns not in (None, value.shape[1]):
         raise ValueError("no row for each node")
 
 
@@ -120,7 +120,8 @@ def _(h, x, edge_index, psi_f, phi):
 @egnn_features.misconception("squared twice", "Your psi_f reads the square of the squared distance. What "
                              "is squared already in egnn.squared_distances, and what is the unit of d2?")
 def _(h, x, edge_index, psi_f, phi):
-    return _line_one(h, x, edge_index, psi_f, phi, lambda a, b: (a - b).square().sum(1, keepdim=True).square())
+    return _line_one(h, x, edge_index, psi_f, phi,
+                     lambda a, b: (a - b).square().sum(1, keepdim=True).square())
 
 
 @egnn_features.misconception("the distance is not squared", "Your psi_f reads the distance, the slide's its square. "

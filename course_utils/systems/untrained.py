@@ -1,5 +1,6 @@
 """Networks with random weights. One on the coordinates of a cloud x (n, 3), with a function for each kind of answer;
-psi_f, psi_c and phi of an EGNN (`egnn`), with Coulomb's law beside psi_c; and the `message` of a GVP. Any floating dtype.
+psi_f, psi_c and phi of an EGNN (`egnn`), with Coulomb's law beside psi_c; and the `message` of a GVP. Any floating
+dtype.
 
 Nothing about the first is symmetric but that the points may be renumbered: whatever turns along, behind one of the
 constructions of `frames`, does so because of the construction. Smooth, so that every jump is the construction's as well.
@@ -71,7 +72,7 @@ def psi_c(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
 
 
 def coulomb(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
-    """A psi_c that has no value at distance 0, where two particles coincide: the charges are the first features."""
+    """A psi_c that is infinite at distance 0; the charges are the first features."""
     return f_u[:, :1] * f_v[:, :1] * d2 ** -1.5
 
 
