@@ -23,7 +23,7 @@ def _moved(case):
 
 
 def _edges(value):
-    """The edges of an answer, as a set of pairs. ValueError for another form, on which no property can be tested."""
+    """The edges of an answer, as a set of pairs. ValueError for another form: no property can be tested on it."""
     if not isinstance(value, torch.Tensor) or value.ndim != 2 or value.shape[0] != 2:
         raise ValueError("no edge list")
     return set(zip(*value.tolist()))
@@ -953,12 +953,17 @@ BY_OTHERS = ("The factor of a distance changes with the other distances in d: th
              "d be measured in?")
 
 
-@envelope.misconception("divided by the largest distance", BY_OTHERS)
+def _ends_at_the_largest(case, value):
+    """Whether the largest distance of a list has the factor 0, also where it is far below r."""
+    return abs(value.flatten()[case.args[0].argmax()]) < 1e-6
+
+
+@envelope.misconception("divided by the largest distance", BY_OTHERS, _ends_at_the_largest)
 def _(d, r):
     return (1 - d / d.max()) ** 3
 
 
-@envelope.misconception("divided by the largest below r", BY_OTHERS)
+@envelope.misconception("divided by the largest below r", BY_OTHERS, _ends_at_the_largest)
 def _(d, r):
     inside = d.clamp(max=r)
     return (1 - inside / inside.max()) ** 3
