@@ -63,11 +63,11 @@ def radius_graph(x, r):
 
 @wrong("Do these hang together?")
 def components(edge_index, num_nodes):
-    seen = torch.arange(num_nodes) == 0
+    seen = [True] + [False] * (num_nodes - 1)
     for _ in range(num_nodes):
-        for v, u in edge_index.T:
-            seen[[v, u]] = seen[v] | seen[u]
-    return seen.int()
+        for v, u in edge_index.T.tolist():
+            seen[v] = seen[u] = seen[v] or seen[u]
+    return torch.tensor(seen).int()
 
 
 @wrong("though both are as long. What does your routine promise")

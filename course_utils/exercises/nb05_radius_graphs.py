@@ -891,8 +891,15 @@ def _(d, r):
     return (1 + torch.cos(torch.pi * d / r)) / 2 * (d < r)
 
 
+def _flat_and_no_cosine(case, value):
+    """Whether the second derivative jumps, of a factor other than the cosine, which has a sentence of its own."""
+    if _just_below(case):
+        return _at_the_end(2, "it jumps")(case, value) is not None
+    return not _is_grid(case) or not bool(_like_a_cosine(*case.args, value.double()))
+
+
 @envelope.misconception("flat, and not flat enough", "Value and slope both end at 0, and the second derivative does "
-                        "not. Which power of (1 - d/r) has two derivatives that are 0 at d = r?")
+                        "not. Which power of (1 - d/r) has two derivatives that are 0 at d = r?", _flat_and_no_cosine)
 def _(d, r):
     t = (d / r).clamp(max=1)
     return 1 - 3 * t ** 2 + 2 * t ** 3
@@ -927,9 +934,18 @@ def _(d, r):
     return torch.exp(-(2 * d / r) ** 2)
 
 
+def _is_cut_off(case, value):
+    """Whether it falls from 1, something is left just below r, and nothing beyond."""
+    d, r = case.args
+    if _just_below(case):
+        return bool(value[-1] > 1e-6)
+    if not _is_grid(case):
+        return True
+    return bool(value[0] == 1 and value[d < 0.9 * r].min() < 0.9 and (value[d > r] == 0).all())
+
+
 @envelope.misconception("cut off at r", "It falls, and where it is cut off at r something is left, which is lost at "
-                        "once. Small jumps are jumps.",
-                        _on_grid(lambda d, r, value: value[0] == 1 and (value[d > r] == 0).all()))
+                        "once. Small jumps are jumps.", _is_cut_off)
 def _(d, r):
     return torch.exp(-(2 * d / r) ** 2) * (d < r)
 

@@ -840,18 +840,6 @@ def _follow_a_rule(columns):
     return fits
 
 
-def _as_a_routine_gives_it(case, value):
-    """Whether F is what a routine returns, made right-handed in one of the usual ways."""
-    x = case.args[0]
-    frames_of_routines = []
-    for axes in (_raw_axes(x), torch.linalg.svd(x - x.mean(0)).Vh.mT):
-        sign = torch.linalg.det(axes).sign()
-        frames_of_routines += [axes * sign]
-        frames_of_routines += [torch.where(torch.arange(3) == k, axes * sign, axes) for k in range(3)]
-    first, *_, last = frames.pca_frames(x)
-    return any(_alike(value[1], F) for F in [*frames_of_routines, first, last])
-
-
 @canonicalize.misconception("the axes as eigh gives them", "A turned copy gets another z, and sometimes F mirrors: "
                             "signs and handedness are left to the routine. Which property of the cloud could decide "
                             "on the signs, and what mends the determinant?",
@@ -933,7 +921,7 @@ def _(x):
 
 @canonicalize.misconception("z and F do not belong together", "You turned round columns of z, and returned the F "
                             "from before. Whoever turns an answer back needs the frame that z was seen from.",
-                            lambda case, value: _as_a_routine_gives_it(case, value)
+                            lambda case, value: _alike(value[1], _proper_axes(case.args[0]))
                                 and _alike(value[0].abs(), ((case.args[0] - value[2]) @ value[1]).abs()))
 def _(x):
     c, F = x.mean(0), _raw_axes(x)
@@ -991,11 +979,29 @@ for _name, _signs in (("first component", lambda axes: axes[0]), ("second compon
     canonicalize.misconception(f"signs from the {_name}", LAB, _first_two_have(_signs))(_first_two(_signs))
 
 
-@canonicalize.misconception("the frame as it comes", "A turned copy gets another z: the sign of an axis is left to "
-                            "the routine. Nothing ties it to the cloud. Which property of the cloud could decide, "
-                            "for a turned copy alike?", _as_a_routine_gives_it)
-def _(x):
-    return _posed(x, lambda z: z.new_ones(2))
+AS_IT_COMES = ("A turned copy gets another z: the sign of an axis is left to the routine. Nothing ties it to the "
+               "cloud. Which property of the cloud could decide, for a turned copy alike?")
+
+
+def _third_by_cross_product(first_two):
+    return torch.cat([first_two, torch.linalg.cross(*first_two.mT)[:, None]], dim=1)
+
+
+def _seen_from(frame):
+    """An answer with F = frame(x)."""
+    def posed(x):
+        c, F = x.mean(0), frame(x)
+        return (x - c) @ F, F, c
+    return posed
+
+
+for _name, _frame in (
+        ("the frame as it comes", _proper_axes),
+        ("the frame as it comes, its third axis mended", lambda x: _third_by_cross_product(_raw_axes(x)[:, :2])),
+        ("the frame as svd gives it",
+         lambda x: _third_by_cross_product(torch.linalg.svd(x - x.mean(0)).Vh[:2].mT))):
+    canonicalize.misconception(_name, AS_IT_COMES, lambda case, value, frame=_frame: (
+        _alike(value[1], frame(case.args[0]))))(_seen_from(_frame))
 
 
 @canonicalize.right
