@@ -319,7 +319,7 @@ def _(x):
 def _(f, x, kind):
     """Knows what is to be turned back by the function's name."""
     kinds = {"energy": "scalar", "charges": "scalar", "dipole": "vector", "forces": "vector",
-             "site": "position", "stress": "tensor"}
+             "site": "position", "stress": "tensor", "sites": "position"}
     c = x.mean(0)
     answers = [symmetry.act(kinds[f.__name__], F, c, f((x - c) @ F)) for F in frames.pca_frames(x)]
     return torch.stack(answers).mean(0)

@@ -650,7 +650,9 @@ def _(x):
 
 
 @pca_frames.misconception("the determinant left to chance", "On some clouds all four of your frames are reflections, "
-                          "on others none is. What is the determinant of the axes that eigh returns?")
+                          "on others none is. What is the determinant of the axes that eigh returns?",
+                          lambda case, value: bool(
+                              (torch.linalg.det(value) * torch.linalg.det(_raw_axes(case.args[0])) > 0).all()))
 def _(x):
     return _raw_axes(x) * frames.SIGNS[frames.SIGNS.prod(1) > 0][:, None, :]
 
@@ -1042,13 +1044,11 @@ def _(x):
 def _networks(generator):
     """Each kind of answer, of a cloud as a whole and point by point."""
     for n, (f, kind) in enumerate((("energy", "scalar"), ("dipole", "vector"), ("charges", "scalar"),
-                                   ("forces", "vector"), ("site", "position"), ("stress", "tensor")), start=5):
-        what = {"charges": "a scalar for each point", "forces": "a vector for each point"}.get(f, f"a {kind}")
+                                   ("forces", "vector"), ("site", "position"), ("stress", "tensor"),
+                                   ("sites", "position")), start=5):
+        what = f"a {kind} for each point" if f in ("charges", "forces", "sites") else f"a {kind}"
         yield Case(f"a network that returns {what}, and {n} points", Named(f"systems.untrained.{f}"),
                    _with_clear_axes(n, generator), kind)
-    steps_along = hidden_mystery(12, generator)
-    yield Case("a function that returns a position for each point, and 11 points", steps_along,
-               _with_clear_axes(11, generator), "position")
 
 
 def _motion_of(case):

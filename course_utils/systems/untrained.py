@@ -49,6 +49,11 @@ def site(x: Tensor) -> Tensor:
     return x.mean(0) + _hidden(x, 2, 3).mean(0)
 
 
+def sites(x: Tensor) -> Tensor:
+    """A position for each point: (n, 3)."""
+    return x + _hidden(x, 2, 3)
+
+
 def stress(x: Tensor) -> Tensor:
     """A tensor: (3, 3)."""
     return _hidden(x, 5, 9).mean(0).view(3, 3)
