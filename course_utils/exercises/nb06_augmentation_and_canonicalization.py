@@ -416,16 +416,22 @@ def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=draw)
 
 
+def _leave_an_axis(R):
+    """Whether all rotations leave the same one of the axes where it is."""
+    return bool((R.diagonal(dim1=1, dim2=2) > 0.999).all(0).any())
+
+
 @augment.misconception("turned about one axis", "All your turns leave one axis where it is. A network that was shown "
                        "no other turns knows no other turns. Which axes can a crystal be turned about?",
-                       _if_many(lambda R: (R.diagonal(dim1=1, dim2=2) > 0.999).all(0).any()))
+                       _if_many(_leave_an_axis))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=lambda count, g: _about(2, _angles(g, count)))
 
 
 @augment.misconception("an even angle about an even axis", "Your turns lie too close to no turn at all: the mean of "
                        "R is not 0. It looks as if the angle about the axis were even, and small angles are rarer "
-                       "than that.", _if_many(lambda R: 0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5))
+                       "than that.",
+                       _if_many(lambda R: 0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5 and not _leave_an_axis(R)))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=lambda count, g: symmetry.rotation_about(
         normal(count, 3, generator=g), _angles(g, count)))

@@ -679,6 +679,13 @@ def _(x, x_new, batch):
     return x + (x_new - x) / _sizes(batch)
 
 
+@with_constant.misconception("the number of pairs", "You divided by the number of all pairs of a cloud. Over how many v does "
+                             "the sum of a single u run?")
+def _(x, x_new, batch):
+    n = _sizes(batch)
+    return x + (x_new - x) / (n * (n - 1)).clamp(min=1)
+
+
 @with_constant.misconception("0 / 0 where a particle is alone", "A particle that is alone becomes NaN: its sum is "
                              "empty, and you divided 0 by 0. Where should it be?")
 def _(x, x_new, batch):
@@ -846,10 +853,10 @@ def _(generator):
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",
-                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_c=False, moves=1):
+                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_f=False, flip_c=False, moves=1):
     """Both lines in parts, any of which a misconception replaces; returns f' and the sum that moves x."""
     pairs_f = edge_index if pairs_f is None else pairs_f
-    m = layer.psi_f(h, pairs_f, squared(x, pairs_f))
+    m = layer.psi_f(h, pairs_f.flip(0) if flip_f else pairs_f, squared(x, pairs_f))
     f_new = layer.phi(torch.cat(seen(h, aggregate(m, pairs_f[inbox_of], len(h), reduce)), dim=1))
     v, u = pairs = neighbors.all_pairs(len(x), batch) if pairs_c is None else pairs_c
     c = layer.psi_c(f_c(h, f_new), pairs.flip(0) if flip_c else pairs, squared(x, pairs))
@@ -962,6 +969,13 @@ def _(self, h, x, edge_index, batch):
     return f_new, x + shift
 
 
+@_misread("the largest message", "Your aggregation keeps the largest entry of the messages. Here the large plus sign "
+          "is a sum, as in exercise 1.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, reduce="max")
+    return f_new, x + shift
+
+
 @_misread("f and its change", "You added f_u to what phi returns. Many codes do; on the slide f' is phi(...) alone.")
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch)
@@ -986,6 +1000,13 @@ def _(self, h, x, edge_index, batch):
           "and psi_c gets the features in the wrong order. Which row holds the targets?")
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch, inbox_of=0, flip_c=True)
+    return f_new, x + shift
+
+
+@_misread("f_u and f_v exchanged in psi_f", "In your first line psi_f gets the features in the wrong order. "
+          "PairMLP takes row 1 of its edges for u: is that the node that receives?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, flip_f=True)
     return f_new, x + shift
 
 

@@ -682,6 +682,21 @@ class _(_Read):
         return s_m
 
 
+OTHER_FUNCTIONS = "sigma is the ReLU here, and sigma+ the sigmoid. In which of the two lines is yours another function?"
+
+
+@GVP.misconception("SiLU on the scalars", OTHER_FUNCTIONS)
+class _(_Read):
+    def s_new(self, s_m):
+        return torch.nn.functional.silu(s_m)
+
+
+@GVP.misconception("tanh on the lengths", OTHER_FUNCTIONS)
+class _(_Read):
+    def gate(self, V_h, V_mu, s_m):
+        return torch.tanh(self.lengths(V_mu))
+
+
 @GVP.misconception("sigmoid on the scalars", "You used the sigmoid for the scalars, too. It is sigma+, for lengths; sigma is "
                    "the ReLU.")
 class _(_Read):
