@@ -324,9 +324,9 @@ def _share_turned_as_some_cloud(y, now, R):
 
 
 def _turned_independently(y, now, R, b):
-    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the old
-    ones, turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is below 0.1
-    by eight deviations."""
+    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the
+    old ones, turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is
+    below 0.1 by eight deviations."""
     if not _alike(y.norm(dim=1), now.norm(dim=1)):
         return False
     if len(y) < MANY:
@@ -431,7 +431,8 @@ def _(x, y, kind, generator, batch):
 @augment.misconception("an even angle about an even axis", "Your turns lie too close to no turn at all: the mean of "
                        "R is not 0. It looks as if the angle about the axis were even, and small angles are rarer "
                        "than that.",
-                       _if_many(lambda R: 0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5 and not _leave_an_axis(R)))
+                       _if_many(lambda R: (
+                           0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5 and not _leave_an_axis(R))))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=lambda count, g: symmetry.rotation_about(
         normal(count, 3, generator=g), _angles(g, count)))
@@ -1005,7 +1006,8 @@ def _seen_from(frame):
 
 for _name, _frame in (
         ("the frame as it comes", _proper_axes),
-        ("the frame as it comes, its third axis mended", lambda x: _third_by_cross_product(_raw_axes(x)[:, :2])),
+        ("the frame as it comes, its third axis mended",
+         lambda x: _third_by_cross_product(_raw_axes(x)[:, :2])),
         ("the frame as svd gives it",
          lambda x: _third_by_cross_product(torch.linalg.svd(x - x.mean(0)).Vh[:2].mT))):
     canonicalize.misconception(_name, AS_IT_COMES, lambda case, value, frame=_frame: (

@@ -679,8 +679,8 @@ def _(x, x_new, batch):
     return x + (x_new - x) / _sizes(batch)
 
 
-@with_constant.misconception("the number of pairs", "You divided by the number of all pairs of a cloud. Over how many v does "
-                             "the sum of a single u run?")
+@with_constant.misconception("the number of pairs", "You divided by the number of all pairs of a cloud. Over how "
+                             "many v does the sum of a single u run?")
 def _(x, x_new, batch):
     n = _sizes(batch)
     return x + (x_new - x) / (n * (n - 1)).clamp(min=1)
@@ -853,7 +853,8 @@ def _(generator):
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",
-                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_f=False, flip_c=False, moves=1):
+                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_f=False, flip_c=False,
+                moves=1):
     """Both lines in parts, any of which a misconception replaces; returns f' and the sum that moves x."""
     pairs_f = edge_index if pairs_f is None else pairs_f
     m = layer.psi_f(h, pairs_f.flip(0) if flip_f else pairs_f, squared(x, pairs_f))

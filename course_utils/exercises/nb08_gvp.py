@@ -182,7 +182,8 @@ def _texts(generator):
     def number(low, high):
         return int(torch.randint(low, high, (), generator=generator))
 
-    many, few, l = 10 * number(1, 4) + number(5, 10), number(3, 10), number(3, 7)  # many and many - 1 have two digits each
+    many = 10 * number(1, 4) + number(5, 10)  # its two digits differ, and so do those of many - 1
+    few, l = number(3, 10), number(3, 7)
     yield Case('"0e + 1o + 1o"', "0e + 1o + 1o")
     yield Case('"0e"', "0e")
     for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e",
@@ -439,7 +440,7 @@ def _layer_turned(case):
 
 
 def _require_pair(value, count):
-    """ValueError unless there are so many rows of scalars and of vectors: no property can be tested on another answer."""
+    """ValueError unless there are so many rows of scalars and of vectors: no property can be tested on others."""
     s, V = value
     rows = s.is_floating_point() and V.is_floating_point() and len(s) == len(V) == count
     if not rows or s.ndim != 2 or V.ndim != 3 or V.shape[2] != 3:
@@ -682,7 +683,7 @@ class _(_Read):
         return s_m
 
 
-OTHER_FUNCTIONS = "sigma is the ReLU here, and sigma+ the sigmoid. In which of the two lines is yours another function?"
+OTHER_FUNCTIONS = "sigma is the ReLU here, and sigma+ the sigmoid. In which line is yours another function?"
 
 
 @GVP.misconception("SiLU on the scalars", OTHER_FUNCTIONS)
