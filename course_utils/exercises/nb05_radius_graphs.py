@@ -695,11 +695,12 @@ def _(x, k):
 
 @knn_graph.right
 def _(x, k):
-    edges = []
+    edges = torch.zeros(2, len(x), k, dtype=torch.int64)
     for u in range(len(x)):
         others = sorted((math.dist(x[u].tolist(), x[v].tolist()), v) for v in range(len(x)) if v != u)
-        edges += [(v, u) for _, v in others[:k]]
-    return torch.tensor(edges).T
+        edges[0, u] = torch.tensor([v for _, v in others[:k]])
+        edges[1, u] = u
+    return edges.flatten(1)
 
 
 @knn_graph.right
