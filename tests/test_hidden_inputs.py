@@ -247,22 +247,16 @@ planted("classify")(table_of(lambda f: tuple(f(torch.arange(15.0).reshape(5, 3) 
 
 @planted("radius_graph")
 def _(x, r):
-    """By torch.cdist, which beyond 25 points subtracts large numbers from each other."""
-    return (torch.cdist(x, x) <= r).fill_diagonal_(False).nonzero().T
-
-
-@planted("radius_graph")
-def _(x, r):
-    """Twelve neighbors at most."""
+    """Forty neighbors at most."""
     edges = neighbors.radius_graph_by_pairs(x, r)
-    return edges[:, up_to(12, edges[1])]
+    return edges[:, up_to(40, edges[1])]
 
 
 @planted("components")
 def _(edge_index, num_nodes):
-    """Twelve rounds, enough for a path of twelve nodes."""
+    """33 rounds, enough for a path of 34 nodes."""
     label, both = torch.arange(num_nodes), torch.cat([edge_index, edge_index.flip(0)], dim=1)
-    for _ in range(12):
+    for _ in range(33):
         label = label.scatter_reduce(0, both[1], label[both[0]], "amin")
     return label
 
@@ -275,7 +269,7 @@ def _(x, k):
     return torch.stack([chosen.flatten(), torch.arange(len(x)).repeat_interleave(k)])
 
 
-def sorted_in_blocks(numbers, block=16):
+def sorted_in_blocks(numbers, block=24):
     """Indices from the smallest number on; of equal numbers, those of the last block come first."""
     return sorted(range(len(numbers)), key=lambda i: (numbers[i], -(i // block), i))
 
@@ -325,7 +319,7 @@ def _(x):
 def _(f, x, kind):
     """Knows what is to be turned back by the function's name."""
     kinds = {"energy": "scalar", "charges": "scalar", "dipole": "vector", "forces": "vector",
-             "site": "position", "stress": "tensor"}
+             "site": "position", "stress": "tensor", "sites": "position"}
     c = x.mean(0)
     answers = [symmetry.act(kinds[f.__name__], F, c, f((x - c) @ F)) for F in frames.pca_frames(x)]
     return torch.stack(answers).mean(0)

@@ -22,8 +22,16 @@ def _moved(case):
     return Case(case.label + ", turned and shifted", turned + 4, number)
 
 
+def _edges(value):
+    """The edges of an answer, as a set of pairs. ValueError for another form: no property can be tested on it."""
+    if not isinstance(value, torch.Tensor) or value.ndim != 2 or value.shape[0] != 2:
+        raise ValueError("no edge list")
+    return set(zip(*value.tolist()))
+
+
 def _same_edges_again(case, value, again, other):
-    return SameEdges().difference(other, value) and "a turn and a shift of all points changed the edges."
+    changed = _edges(value) != _edges(other)
+    return "a turn and a shift of all points changed the edges." if changed else None
 
 
 def _points(*rows):
@@ -40,8 +48,22 @@ def _in_a_gap(x, share):
     return float(d[i] + d[i + 1]) / 2
 
 
+def _in_a_wide_gap(x, share):
+    """A cutoff as `_in_a_gap` picks it, in the widest of twenty gaps from there on."""
+    d = torch.pdist(x.double()).unique()
+    first = int(share * (len(d) - 21))
+    i = first + int(d[first:first + 21].diff().argmax())
+    return float(d[i] + d[i + 1]) / 2
+
+
+def _grid(rows, columns):
+    """The points of a grid in the plane of x and y, one apart, in no order: (rows * columns, 3)."""
+    points = [[i, j, 0] for i in range(rows) for j in range(columns)]
+    return _points(*points)[shuffled(rows * columns)]
+
+
 def _clouds(generator):
-    """x and r: distances of exactly r, radii below and above 1, points in one place, and far away from the origin."""
+    """x and r: distances of exactly r, radii below and above 1, points in one place, a crowd, and far away."""
     yield Case("three points in a row, at distances 1, 2 and 3, r = 2", _points([0, 0, 0], [1, 0, 0], [3, 0, 0]), 2.0)
     yield Case("a single point, r = 1", _points([5, 1, 2]), 1.0)
     yield Case("the corners of a rectangle with sides 3 and 4, r = 5", _points([0, 0], [3, 0], [3, 4], [0, 4]), 5.0)
@@ -55,13 +77,14 @@ def _clouds(generator):
         x = size * normal(n, axes, generator=generator).to(DOUBLE)
         r = _in_a_gap(x, share)
         yield Case(f"{n} points {'in space' if axes == 3 else 'in the plane'}, r = {r:.3g}", x, r)
-    x = normal(10, 3, generator=generator)
-    r = _in_a_gap(x + 5000, 0.35)
-    yield Case(f"10 points some 9,000 from the origin, in float32, r = {r:.3g}", x + 5000, r)
+    yield Case("a grid of 6 by 6 points, r = 5", _grid(6, 6), 5.0)
+    x = normal(30, 3, generator=generator) + 5000
+    r = _in_a_wide_gap(x, 0.35)
+    yield Case(f"30 points some 9,000 from the origin, in float32, r = {r:.3g}", x, r)
 
 
 def _both_ways(case, value):
-    edges = set(map(tuple, value.T.tolist()))
+    edges = _edges(value)
     lone = next(((v, u) for v, u in sorted(edges) if (u, v) not in edges), None)
     return lone and f"{lone[0]} -> {lone[1]} is an edge and {lone[1]} -> {lone[0]} is not."
 
@@ -72,14 +95,6 @@ radius_graph = Exercise(neighbors.radius_graph, NOTEBOOK, 2, _clouds, SameEdges(
 ))
 
 
-def _in_a_wide_gap(x, share):
-    """A cutoff as `_in_a_gap` picks it, in the widest of twenty gaps from there on."""
-    d = torch.pdist(x.double()).unique()
-    first = int(share * (len(d) - 21))
-    i = first + int(d[first:first + 21].diff().argmax())
-    return float(d[i] + d[i + 1]) / 2
-
-
 @radius_graph.further
 def _(generator):
     x = 4 * normal(45, 3, generator=generator).to(DOUBLE)
@@ -88,10 +103,9 @@ def _(generator):
     x = normal(45, 3, generator=generator) + 5000
     r = _in_a_wide_gap(x, 0.3)
     yield Case(f"45 points some 9,000 from the origin, in float32, r = {r:.3g}", x, r)
-    grid = [[i, j, 0] for i in range(7) for j in range(6)]
-    yield Case("a grid of 7 by 6 points, r = 1", _points(*grid)[shuffled(42)], 1.0)
-    crowd = _points(*[[2, 1, 0]] * 20, [2, 2, 0])
-    yield Case("20 points in one place and one at distance 1, r = 1", crowd, 1.0)
+    yield Case("a grid of 7 by 6 points, r = 1", _grid(7, 6), 1.0)
+    crowd = _points(*[[2, 1, 0]] * 65, [2, 2, 0])
+    yield Case("65 points in one place and one at distance 1, r = 1", crowd, 1.0)
 
 
 def _joined(x, near, self_loops=False):
@@ -146,6 +160,12 @@ def _(x, r):
     return _joined(x, lambda d: d.square().sum(2) <= r)
 
 
+@radius_graph.misconception("a row for each edge", "Your answer has a row for each edge. What do row 0 and "
+                            "row 1 of an edge_index hold?")
+def _(x, r):
+    return _joined(x, lambda d: d.norm(dim=2) <= r).T
+
+
 @radius_graph.misconception("points in one place left apart", "Two points in the same place are not joined. You seem "
                             "to leave out distance 0, to be rid of the self loops. What tells a node from another "
                             "one at the same place?")
@@ -153,10 +173,13 @@ def _(x, r):
     return _joined(x, lambda d: (d.norm(dim=2) <= r) & (d.norm(dim=2) > 0))
 
 
-@radius_graph.misconception("|x|^2 - 2 x y + |y|^2", "Right near the origin, and wrong far away from it: it looks as "
-                            "if large numbers were subtracted from each other to find a small one. The graph depends "
-                            "on differences of positions alone. Which should come first, the difference or the "
-                            "square?")
+PRODUCTS = ("Right near the origin, and wrong far away from it: it looks as if large numbers were "
+            "subtracted from each other to find a small one, as torch.cdist does with many points. The "
+            "graph depends only on differences of positions. Which should come first, the difference or "
+            "the square?")
+
+
+@radius_graph.misconception("|x|^2 - 2 x y + |y|^2", PRODUCTS)
 def _(x, r):
     x = x.float()
     squared = x.square().sum(1)
@@ -191,6 +214,14 @@ def _(x, r):
                             "another are joined. Is x always in the plane?")
 def _(x, r):
     return _joined(x, lambda d: d[:, :, :2].norm(dim=2) <= r)
+
+
+@radius_graph.misconception("32 neighbors at most", "Right where there are few points, and in a crowd "
+                            "edges are missing. How many neighbors may a node have?")
+def _(x, r):
+    near = (x[:, None] - x).norm(dim=2) <= r
+    near.fill_diagonal_(False)
+    return (near & (near.cumsum(1) <= 32)).nonzero().T.flip(0)
 
 
 @radius_graph.misconception("from the first point", "You measure from the first point alone. Every node is the "
@@ -244,6 +275,9 @@ def _in_parts(generator):
     triangles = torch.tensor([[0, 2, 4, 1, 3, 5], [2, 4, 0, 3, 5, 1]])
     yield Case("two triangles and two isolated nodes", torch.cat([triangles, triangles.flip(0)], 1), 8)
     yield Case("a node with a self loop among three", torch.tensor([[1], [1]]), 3)
+    yield Case("two nodes joined by three edges, and a third", torch.tensor([[2, 0, 2], [0, 2, 0]]), 3)
+    yield Case("a path through 30 nodes", path_through(torch.randperm(30, generator=generator)), 30)
+    yield Case("the path 0 -> 1 -> ... -> 20", path_through(torch.arange(21)), 21)
     yield Case("two links and two isolated nodes, the first among them", torch.tensor([[1, 2, 3, 5], [2, 1, 5, 3]]), 6)
     yield Case("a directed graph of 11 nodes", directed_edges(11, 8, generator), 11)
     yield Case("an undirected graph of 10 nodes", links(10, 6, generator), 10)
@@ -255,6 +289,8 @@ def _renumbered(case):
 
 
 def _follow(case, value, again, other):
+    if wrong_form(value, torch.zeros(case.args[1], dtype=torch.int64)):
+        raise ValueError("no label for each node")
     return SamePartitions().difference(other, value[shuffled(case.args[1])]) and "the parts did not follow their nodes."
 
 
@@ -307,22 +343,34 @@ def _(edge_index, num_nodes):
     return _spread(edge_index, num_nodes, num_nodes)
 
 
-@components.misconception("there and back", "You ask for a way there *and* a way back. Here a link joins two nodes, "
-                          "whichever way it points.")
-def _(edge_index, num_nodes):
+def _same_parts_as(wrong):
+    """Whether all answers are those of a wrong function: others agree with it where there is little to join."""
+    return lambda case, value: SamePartitions().difference(value, wrong(*case.args)) is None
+
+
+def _there_and_back(edge_index, num_nodes):
     reach = torch.eye(num_nodes)
     reach[edge_index[0], edge_index[1]] = 1
     reach = torch.linalg.matrix_power(reach, num_nodes) > 0
     return (reach & reach.T).int().argmax(1)
 
 
-@components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes with no "
-                          "edge at all are not in one part: how many parts has a graph of four nodes without edges?")
-def _(edge_index, num_nodes):
+components.misconception("there and back", "You ask for a way there *and* a way back. Here a link joins "
+                         "two nodes, whichever way it points.",
+                         _same_parts_as(_there_and_back))(_there_and_back)
+
+
+def _isolated_together(edge_index, num_nodes):
     label = neighbors.components(edge_index, num_nodes) + 1
     alone = torch.ones(num_nodes, dtype=torch.bool)
     alone[edge_index[:, edge_index[0] != edge_index[1]].flatten()] = False
     return label.masked_fill(alone, 0)
+
+
+components.misconception("one label for all isolated nodes", "All isolated nodes share a label. Two nodes "
+                         "with no edge at all are not in one part: how many parts has a graph of four "
+                         "nodes without edges?",
+                         _same_parts_as(_isolated_together))(_isolated_together)
 
 
 @components.misconception("isolated nodes left out", "Isolated nodes have no label. Each is a part of its own; the "
@@ -351,11 +399,36 @@ def _(edge_index, num_nodes):
     return torch.tensor(label)
 
 
-@components.misconception("parts of one size", "Parts of the same size share a label. Two separate triangles are two "
-                          "parts, however alike they are.")
+@components.misconception("from one node", "You walked from one node, and all nodes that it did not reach "
+                          "have one label. Do these hang together?",
+                          lambda case, value: len(value.unique()) <= 2)
 def _(edge_index, num_nodes):
     part = neighbors.components(edge_index, num_nodes)
+    return (part == part[0]).long()
+
+
+@components.misconception("the parent in place of the root", "Your labels hang on each other: a node "
+                          "carries the label of a node that has another label itself. How far do you have "
+                          "to follow them, and when?")
+def _(edge_index, num_nodes):
+    parent = list(range(num_nodes))
+
+    def root(node):
+        return node if parent[node] == node else root(parent[node])
+
+    for v, u in edge_index.T.tolist():
+        parent[root(v)] = root(u)
+    return torch.tensor(parent)
+
+
+def _by_size(edge_index, num_nodes):
+    part = neighbors.components(edge_index, num_nodes)
     return part.bincount()[part]
+
+
+components.misconception("parts of one size", "Parts of the same size share a label. Two separate "
+                         "triangles are two parts, however alike they are.",
+                         _same_parts_as(_by_size))(_by_size)
 
 
 @components.misconception("all in one", "All nodes have the same label. How many parts has a graph of four nodes "
@@ -422,22 +495,52 @@ def _near_ones(generator):
     yield Case("eight points around a ninth, k = 3", _points(*ring, [0, 0]), 3)
     yield Case("three points in one place and two others, k = 2",
                _points([4, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0], [9, 0, 0]), 2)
-    grid = [[i, j, 0] for i in range(3) for j in range(4)]
-    yield Case("a grid of 3 by 4 points, k = 4", _points(*grid)[shuffled(12)], 4)
+    yield Case("a grid of 3 by 4 points, k = 4", _grid(3, 4), 4)
+    yield Case("a grid of 5 by 4 points, k = 4", _grid(5, 4), 4)
     yield Case("9 points in space, k = 3", normal(9, 3, generator=generator).to(DOUBLE), 3)
     yield Case("8 points in the plane, k = 7: all others", normal(8, 2, generator=generator).to(DOUBLE), 7)
     yield Case("10 points far from the origin, k = 2", 0.1 * normal(10, 3, generator=generator).to(DOUBLE) + 50, 2)
+    in_steps = (64 * normal(13, 3, generator=generator)).round() / 64  # squares of distances are exact
+    yield Case("13 points in float32, k = 5", in_steps, 5)
 
 
 def _k_arrive(case, value):
     x, k = case.args
+    _edges(value)
     arriving = torch.bincount(value[1].long(), minlength=len(x))
     u = int((arriving != k).int().argmax())
     return None if (arriving == k).all() else f"{int(arriving[u])} edges arrive at node {u}; expected k = {k}."
 
 
+def _are_nearest(case, value):
+    """Whether every node has k neighbors that are as near as its nearest, whoever goes first among equals."""
+    x, k = case.args
+    d2, edges = _d2(x), _edges(value)
+    lengths = torch.full_like(d2, math.inf)
+    for v, u in edges:
+        lengths[u, v] = d2[u, v]
+    nearest = d2.sort(dim=1).values[:, :k]
+    return len(edges) == k * len(x) and torch.equal(lengths.sort(dim=1).values[:, :k], nearest)
+
+
+def _lower_first(case, value):
+    if not _are_nearest(case, value):
+        return None  # there is more amiss than an order
+    x, k = case.args
+    d2, edges = _d2(x), _edges(value)
+    for u in range(len(x)):
+        as_far = (d2[u] == d2[u].sort().values[k - 1]).nonzero().flatten().tolist()
+        chosen = [v for v in as_far if (v, u) in edges]
+        left_out = [v for v in as_far if (v, u) not in edges]
+        if left_out and left_out[0] < chosen[-1]:
+            return (f"{chosen[-1]} -> {u} is an edge and {left_out[0]} -> {u} is not, though both are as long. What "
+                    "does your routine promise for equal numbers?")
+    return None
+
+
 knn_graph = Exercise(neighbors.knn_graph, NOTEBOOK, 3, _near_ones, SameEdges(), (
     Property("k edges arrive at every node", _k_arrive),
+    Property("of two at the same distance, the one with the lower index goes first", _lower_first),
     Property("turning and shifting all points changes no edge", _same_edges_again, _moved),
 ))
 
@@ -445,8 +548,7 @@ knn_graph = Exercise(neighbors.knn_graph, NOTEBOOK, 3, _near_ones, SameEdges(), 
 @knn_graph.further
 def _(generator):
     """Many ties: a sort that is not stable keeps the order of a few equal numbers only."""
-    grid = [[i, j, 0] for i in range(8) for j in range(7)]
-    yield Case("a grid of 8 by 7 points, k = 5", _points(*grid)[shuffled(56)], 5)
+    yield Case("a grid of 8 by 7 points, k = 5", _grid(8, 7), 5)
     yield Case("40 points in one place, k = 12", _points(*[[1, 2, 0]] * 40), 12)
     yield Case("50 points in space, k = 30", normal(50, 3, generator=generator).to(DOUBLE), 30)
 
@@ -508,10 +610,49 @@ def _(x, k):
     return torch.stack([v, u])[:, is_near[u, v]]
 
 
-@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end "
-                         "is meant.")
+FARTHEST = "You chose the k farthest. topk and sort have an option that says which end is meant."
+
+
+def _are_farthest(case, value):
+    """Whether every node has k neighbors that are as far as its farthest, whoever goes first among equals."""
+    x, k = case.args
+    d2 = _d2(x, -1)
+    v, u = value
+    chosen = torch.zeros_like(d2, dtype=torch.bool)
+    chosen[u, v] = True
+    lengths = d2[chosen].view(len(x), k).sort(dim=1, descending=True).values
+    return bool((lengths == d2.sort(dim=1, descending=True).values[:, :k]).all())
+
+
+@knn_graph.misconception("the farthest", FARTHEST, _are_farthest)
 def _(x, k):
     return _to_centre(_ranked(-_d2(x, -1))[:, :k])
+
+
+@knn_graph.misconception("the farthest by topk", FARTHEST, _are_farthest)
+def _(x, k):
+    return _to_centre(_d2(x, -1).topk(k, dim=1).indices)
+
+
+@knn_graph.misconception("oneself and the farthest", "Each node is its own neighbor, and the others are "
+                         "the farthest. On the diagonal you put a number that is not to be chosen: which "
+                         "end does your topk or sort begin at?")
+def _(x, k):
+    return _to_centre(_d2(x).topk(k, dim=1).indices)
+
+
+def _in_no_order(case, value):
+    """Whether the neighbors are nearest, and in the crowd their ties are not in order."""
+    in_order = len(case.args[0]) == 20 and not _lower_first(case, value)
+    return _are_nearest(case, value) and not in_order
+
+
+@knn_graph.misconception("ties as topk has them", "Your distances are right, and of neighbors at the same "
+                         "distance you take whichever the routine puts first. What do topk and sort "
+                         "promise for equal numbers, and which option makes one of them promise more?",
+                         _in_no_order)
+def _(x, k):
+    return _to_centre(_d2(x).topk(k, dim=1, largest=False).indices)
 
 
 @knn_graph.misconception("ties to the higher index", "Of two neighbours at the same distance you take the one with "
@@ -554,11 +695,12 @@ def _(x, k):
 
 @knn_graph.right
 def _(x, k):
-    edges = []
+    edges = torch.zeros(2, len(x), k, dtype=torch.int64)
     for u in range(len(x)):
         others = sorted((math.dist(x[u].tolist(), x[v].tolist()), v) for v in range(len(x)) if v != u)
-        edges += [(v, u) for _, v in others[:k]]
-    return torch.tensor(edges).T
+        edges[0, u] = torch.tensor([v for _, v in others[:k]])
+        edges[1, u] = u
+    return edges.flatten(1)
 
 
 @knn_graph.right
@@ -587,14 +729,19 @@ NEAR = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 
 
 def _distances(generator):
-    """d and r: an even grid from 0 to far beyond r, and distances that come close to r from below."""
+    """d and r: an even grid from 0 to far beyond r, distances that come close to r from below, some that stay far
+    below it, in several shapes."""
     for r in (1.0, 2.5, 6.0):
         beyond = torch.tensor([1.0, 1.001, 1.01, 1.1, 1.25, 1.5, 2, 3, 10, 100], dtype=DOUBLE)
         even = torch.arange(40, dtype=DOUBLE) / 40
         yield Case(f"distances from 0 to beyond r = {r:g}", r * torch.cat([even, beyond]), r)
     for r in (1.0, 4.0):
         yield Case(f"distances just below r = {r:g}", r * (1 - torch.tensor(NEAR, dtype=DOUBLE)), r)
+    yield Case("an even grid in float32, r = 2", torch.arange(81) / 20, 2.0)
     yield Case("six distances as a table of 2 by 3, r = 3", 6 * torch.rand(2, 3, generator=generator).to(DOUBLE), 3.0)
+    yield Case("five distances below half of r = 4", 2 * torch.rand(5, generator=generator).to(DOUBLE), 4.0)
+    yield Case("a column of 4 distances, r = 1.5", 2 * torch.rand(4, 1, generator=generator).to(DOUBLE), 1.5)
+    yield Case("a single distance, r = 2", torch.tensor(0.7, dtype=DOUBLE), 2.0)
 
 
 def _far_and_near(generator):
@@ -609,12 +756,18 @@ def _just_below(case):
     return case.label.startswith("distances just below")
 
 
+def _is_grid(case):
+    """Whether the distances begin at 0, in order, and go on beyond r."""
+    d, r = case.args
+    return d.ndim == 1 and len(d) > 0 and d[0] == 0 and d[-1] > r
+
+
 def _on_grids(fault):
-    """A property of the even grids, which begin at 0, in order; no other form of answer can be tested on it."""
+    """A property of the even grids; no other form of answer can be tested on it."""
     def checked(case, value):
         if _of_that_form(case, value):
             raise ValueError("not that many factors")
-        return None if _just_below(case) or case.args[0].ndim != 1 else fault(*case.args, value.double())
+        return fault(*case.args, value.double()) if _is_grid(case) else None
     return checked
 
 
@@ -623,7 +776,7 @@ def _of_that_form(case, value):
 
 
 def _one_at_zero(d, r, value):
-    return None if abs(value[0] - 1) < 1e-5 else f"it is {value[0]:.3g} at distance 0; expected 1."
+    return None if abs(value[0] - 1) < 1e-5 else f"it is {value[0]:.6g} at distance 0; expected 1."
 
 
 def _nothing_beyond(d, r, value):
@@ -662,6 +815,30 @@ def _at_the_end(order, what):
     return fault
 
 
+def _others_left_out(case):
+    """The same distances in one row, backwards, without the smallest and the largest if there are others."""
+    d, r = case.args
+    fewer = _but_the_ends(d.flatten().sort().values)
+    return Case(f"{case.label}, without the smallest and the largest, backwards", fewer, r)
+
+
+def _but_the_ends(row):
+    """All but the first and the last, backwards; of one or two, all."""
+    return row[1:-1].flip(0) if len(row) > 2 else row
+
+
+def _each_by_itself(case, value, fewer, other):
+    if _of_that_form(case, value) or _of_that_form(fewer, other):
+        raise ValueError("not that many factors")
+    expected = _but_the_ends(value.flatten()[case.args[0].flatten().argsort(stable=True)])
+    off = (expected.double() - other.double()).abs()
+    if (off < 1e-5).all():
+        return None
+    i = int(off.nan_to_num(math.inf).argmax())
+    return (f"at distance {fewer.args[0][i]:.3g} it is {expected[i]:.3g}, and {other[i]:.3g} if the smallest and the "
+            "largest distance are left out.")
+
+
 envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(), (
     Property("returns the shape of d", _of_that_form),
     Property("1 at distance 0", _on_grids(_one_at_zero)),
@@ -672,6 +849,7 @@ envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(
     Property("its slope has no jump at r", _at_the_end(1, "its slope just below r is not 0, as it is beyond.")),
     Property("nor has its second derivative",
              _at_the_end(2, "its second derivative just below r is not 0, as it is beyond.")),
+    Property("each factor depends only on its own distance", _each_by_itself, _others_left_out),
 ), parameters=("d", "r"), partly=(Part(2, (
     "returns the shape of d", "1 at distance 0", "0 from r on", "above 0 before r", "never rises", "no jump at r",
     "its slope has no jump at r")),))  # the cosine that is common in the literature
@@ -680,7 +858,7 @@ envelope.further(_far_and_near)
 
 def _on_grid(test):
     """A sentence on how a factor runs is true or false of the even grids."""
-    return lambda case, value: _just_below(case) or case.args[0].ndim != 1 or bool(test(*case.args, value.double()))
+    return lambda case, value: not _is_grid(case) or bool(test(*case.args, value.double()))
 
 
 def _like_a_cosine(d, r, value):
@@ -714,8 +892,15 @@ def _(d, r):
     return (1 + torch.cos(torch.pi * d / r)) / 2 * (d < r)
 
 
+def _flat_and_no_cosine(case, value):
+    """Whether the second derivative jumps, of a factor other than the cosine, which has a sentence of its own."""
+    if _just_below(case):
+        return _at_the_end(2, "it jumps")(case, value) is not None
+    return not _is_grid(case) or not bool(_like_a_cosine(*case.args, value.double()))
+
+
 @envelope.misconception("flat, and not flat enough", "Value and slope both end at 0, and the second derivative does "
-                        "not. Which power of (1 - d/r) has two derivatives that are 0 at d = r?")
+                        "not. Which power of (1 - d/r) has two derivatives that are 0 at d = r?", _flat_and_no_cosine)
 def _(d, r):
     t = (d / r).clamp(max=1)
     return 1 - 3 * t ** 2 + 2 * t ** 3
@@ -750,15 +935,25 @@ def _(d, r):
     return torch.exp(-(2 * d / r) ** 2)
 
 
+def _is_cut_off(case, value):
+    """Whether it falls from 1, something is left just below r, and nothing beyond."""
+    d, r = case.args
+    if _just_below(case):
+        return bool(value[-1] > 1e-6)
+    if not _is_grid(case):
+        return True
+    return bool(value[0] == 1 and value[d < 0.9 * r].min() < 0.9 and (value[d > r] == 0).all())
+
+
 @envelope.misconception("cut off at r", "It falls, and where it is cut off at r something is left, which is lost at "
-                        "once. Small jumps are jumps.",
-                        _on_grid(lambda d, r, value: value[0] == 1 and (value[d > r] == 0).all()))
+                        "once. Small jumps are jumps.", _is_cut_off)
 def _(d, r):
     return torch.exp(-(2 * d / r) ** 2) * (d < r)
 
 
-@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, the near "
-                        "or the far?", _on_grid(lambda d, r, value: abs(value[0]) < 1e-6))
+@envelope.misconception("the wrong way round", "It is 0 at distance 0 and grows. Who should be heard best, "
+                        "the near or the far?",
+                        _on_grid(lambda d, r, value: abs(value[0]) < 1e-6 and (value.diff() > -1e-6).all()))
 def _(d, r):
     return 1 - neighbors.envelope(d, r)
 
@@ -768,6 +963,36 @@ def _(d, r):
                         _on_grid(lambda d, r, value: value[d > 1.001].abs().max() < 1e-6 < value[d < 0.9].min()))
 def _(d, r):
     return neighbors.envelope(d, 1.0)
+
+
+BY_OTHERS = ("The factor of a distance changes with the other distances in d: the largest of them is in "
+             "your formula. An edge is as long as it is, whoever else is in the list. Which length should "
+             "d be measured in?")
+
+
+def _ends_at_the_largest(case, value):
+    """Whether the largest distance of a list has the factor 0, also where it is far below r."""
+    return abs(value.flatten()[case.args[0].argmax()]) < 1e-6
+
+
+@envelope.misconception("divided by the largest distance", BY_OTHERS, _ends_at_the_largest)
+def _(d, r):
+    return (1 - d / d.max()) ** 3
+
+
+@envelope.misconception("divided by the largest below r", BY_OTHERS, _ends_at_the_largest)
+def _(d, r):
+    inside = d.clamp(max=r)
+    return (1 - inside / inside.max()) ** 3
+
+
+@envelope.misconception("divided by the largest factor", "The factor of a distance changes with the other "
+                        "distances in d: your largest factor is always 1. What is the factor of an edge "
+                        "that is alone in the list?",
+                        lambda case, value: abs(value.max() - 1) < 1e-6)
+def _(d, r):
+    factor = neighbors.envelope(d, r)
+    return factor / factor.max()
 
 
 @envelope.misconception("one number for all", "You returned a single number. Each distance in d is to have its "
@@ -798,7 +1023,7 @@ def _(d, r):
 @envelope.right
 def _(d, r):
     """A cosine, squared, number by number."""
-    factors = [(0.5 + 0.5 * math.cos(math.pi * min(one / r, 1))) ** 2 for one in d.flatten().tolist()]
+    factors = [(0.5 + 0.5 * math.cos(math.pi * min(length / r, 1))) ** 2 for length in d.flatten().tolist()]
     return torch.tensor(factors).reshape(d.shape)
 
 

@@ -16,7 +16,7 @@ AXES = torch.eye(3)
 
 # ---------------------------------------------------------------------------------------------------------- augment
 
-MANY = 1500  # clouds, enough to see how their turns are distributed
+MANY = 2500  # clouds, enough to see how their turns are distributed: axes drawn from a cube, too
 TETRAHEDRON = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
 
 
@@ -131,7 +131,21 @@ def _evenly(case, value):
     if fault := far_from_uniform(M):
         return f"of the rotations, {fault}"
     fault = far_from_uniform(M[::2].mT @ M[1::2])  # uniform, too, where two are independent
-    return fault and "the turn of a cloud depends on that of the cloud before."
+    if fault:
+        return "the turn of a cloud depends on that of the cloud before."
+    return _twice(M)
+
+
+def _twice(M):
+    """Two clouds with the same rotation, or None. Uniform ones come as close once in ten million times."""
+    order = M[:, 0, 0].argsort()  # the same ones come next to each other, or nearly
+    for step in (1, 2, 3):
+        i, j = order[step:], order[:-step]
+        apart = (M[i] - M[j]).abs().amax((1, 2))
+        k = int(apart.argmin())
+        if apart[k] < 1e-4:
+            return f"clouds {min(i[k], j[k])} and {max(i[k], j[k])} are turned by the same rotation."
+    return None
 
 
 def _again(shift):
@@ -151,10 +165,15 @@ def _repeats(case, value, again, other):
 def _varies(case, value, again, other):
     if len(value[1]) > 3:
         return None
+    same = _alike(_matrices(case, value)[0], _matrices(again, other)[0])
+    return "two calls with different generators turned by the same rotations." if same else None
+
+
+def _varies_between(case, value, again, other):
+    if not 1 < len(value[1]) <= 3:
+        return None
     M, N = _matrices(case, value)[0], _matrices(again, other)[0]
-    if (M - N).abs().max() < 1e-2:
-        return "two calls with different generators turned by the same rotations."
-    same = len(M) > 1 and (M[0].T @ M[1] - N[0].T @ N[1]).abs().max() < 1e-2
+    same = _alike(M[0].T @ M[1], N[0].T @ N[1])
     return "two calls with different generators turned two clouds alike, as seen from each other." if same else None
 
 
@@ -168,6 +187,8 @@ augment = Exercise(frames.augment, NOTEBOOK, 3, _labelled, PropertiesOnly(), (
     Property("no rotation is likelier than another", _of_rigid(_evenly)),
     Property("the same generator gives the same copies", _of_copies(_repeats), _again(0)),
     Property("another generator gives others", _of_copies(_varies), _again(1)),
+    Property("another generator gives other turns from cloud to cloud",
+             _of_copies(_varies_between), _again(1)),
 ), parameters=("x", "y", "kind", "generator", "batch"))
 
 
@@ -208,6 +229,11 @@ def _if_kind(*kinds, is_it):
 
 def _alike(a, b):
     return (a - b).abs().max() < 1e-2
+
+
+def _rotated(R, y):
+    """Each of the vectors y (num_graphs, 3) by its own rotation."""
+    return torch.einsum("nij,nj->ni", R, y)
 
 
 def _same_distances(case, value):
@@ -289,12 +315,59 @@ def _(x, y, kind, generator, batch):
                     label=lambda kind, R, b, y: R @ y if kind == "tensor" else symmetry.act(kind, R, b, y))
 
 
+def _share_turned_as_some_cloud(y, now, R):
+    """The share of the first vectors y (num_graphs, 3) that were turned as some cloud of the batch was."""
+    y, now = y[:300], now[:300]
+    outer = now[:, :, None] * y[:, None, :]
+    cosines = outer.flatten(1) @ R.flatten(1).T / (y.norm(dim=1) * now.norm(dim=1))[:, None]
+    return (cosines.amax(1) > 1 - 1e-6).double().mean()
+
+
+def _turned_independently(y, now, R, b):
+    """Whether vectors kept their lengths, and of many of them the new directions have nothing to do with the
+    old ones, turned once, twice, backwards or as another cloud is. The mean cosine of unrelated directions is
+    below 0.1 by eight deviations."""
+    if not _alike(y.norm(dim=1), now.norm(dim=1)):
+        return False
+    if len(y) < MANY:
+        return True
+    ways = torch.stack([torch.eye(3).to(R).expand_as(R), R, R.mT, R @ R])
+    turned = torch.einsum("wnij,nj->wni", ways, y)
+    cosines = torch.nn.functional.cosine_similarity(turned, now[None], dim=2)
+    return bool((cosines.mean(1).abs() < 0.1).all()) and _share_turned_as_some_cloud(y, now, R) < 0.5
+
+
 @augment.misconception("labels with a turn of their own", "Your points and your labels are turned by two different "
                        "draws. Draw once, and use the same rotation for both.",
-                       _if_kind("vector", is_it=lambda y, now, R, b: _alike(y.norm(dim=1), now.norm(dim=1))))
+                       _if_kind("vector", is_it=_turned_independently))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, label=lambda kind, R, b, y: symmetry.act(
         kind, symmetry.random_rotation(len(R), generator), b, y))
+
+
+def _as_another_cloud(y, now, R, b):
+    if len(y) == 1:
+        return True  # there is no other
+    if _alike(now, _rotated(R, y)) or not _alike(y.norm(dim=1), now.norm(dim=1)):
+        return False
+    return _share_turned_as_some_cloud(y, now, R) > 0.99
+
+
+@augment.misconception("labels turned as another cloud", "Each of your labels is turned as one of the "
+                       "clouds is, but not as its own. In which order are your rotations, and in which are "
+                       "the labels?",
+                       _if_kind("vector", is_it=_as_another_cloud))
+def _(x, y, kind, generator, batch):
+    return _turning(x, y, kind, generator, batch,
+                    label=lambda kind, R, b, y: symmetry.act(kind, R.roll(1, 0), b.roll(1, 0), y))
+
+
+@augment.misconception("labels turned twice", "Your labels are turned twice, and their clouds once. Which "
+                       "of your lines turns a label that has been turned already?",
+                       _if_kind("vector", is_it=lambda y, now, R, b: _alike(now, _rotated(R @ R, y))))
+def _(x, y, kind, generator, batch):
+    return _turning(x, y, kind, generator, batch,
+                    label=lambda kind, R, b, y: symmetry.act(kind, R, b, symmetry.act(kind, R, b, y)))
 
 
 @augment.misconception("one rotation for all", "All your clouds are turned by the same rotation. They then still "
@@ -307,7 +380,7 @@ def _(x, y, kind, generator, batch):
 
 @augment.misconception("a rotation for every point", "Your clouds fall apart: the points of one cloud are turned by "
                        "different rotations. How many rotations does a cloud need?",
-                       _same_distances)
+                       lambda case, value: _same_distances(case, value) and bool(_rigid(case, value)))
 def _(x, y, kind, generator, batch):
     c = frames.centroid(x, batch)
     R = symmetry.random_rotation(len(x), generator)
@@ -343,16 +416,23 @@ def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=draw)
 
 
+def _leave_an_axis(R):
+    """Whether all rotations leave the same one of the axes where it is."""
+    return bool((R.diagonal(dim1=1, dim2=2) > 0.999).all(0).any())
+
+
 @augment.misconception("turned about one axis", "All your turns leave one axis where it is. A network that was shown "
                        "no other turns knows no other turns. Which axes can a crystal be turned about?",
-                       _if_many(lambda R: (R.diagonal(dim1=1, dim2=2) > 0.999).all(0).any()))
+                       _if_many(_leave_an_axis))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=lambda count, g: _about(2, _angles(g, count)))
 
 
 @augment.misconception("an even angle about an even axis", "Your turns lie too close to no turn at all: the mean of "
                        "R is not 0. It looks as if the angle about the axis were even, and small angles are rarer "
-                       "than that.", _if_many(lambda R: 0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5))
+                       "than that.",
+                       _if_many(lambda R: (
+                           0.2 < R.diagonal(dim1=1, dim2=2).mean() < 0.5 and not _leave_an_axis(R))))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, draw=lambda count, g: symmetry.rotation_about(
         normal(count, 3, generator=g), _angles(g, count)))
@@ -451,9 +531,13 @@ def _clear_clouds(generator):
         yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator, also))
 
 
+def _are_matrices(value):
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.shape[-2:] == (3, 3)
+
+
 def _all_rotations(case, value):
     """Also where the number of them is wrong."""
-    if not isinstance(value, torch.Tensor) or value.shape[-2:] != (3, 3):
+    if not _are_matrices(value):
         raise ValueError("no matrices")
     if (value.mT @ value - torch.eye(3)).abs().max() > 1e-3:
         return "the columns of one of them are not orthonormal."
@@ -469,12 +553,32 @@ def _turned_frames(case):
 
 
 def _turn_along(case, value, turned, other):
+    if not (_are_matrices(value) and _are_matrices(other) and value.ndim == other.ndim == 3):
+        raise ValueError("no matrices")
     R = symmetry.random_rotation((), torch.Generator().manual_seed(len(case.args[0])))
     fault = SameSet("frames", 1e-2).difference(other, R.to(value.dtype) @ value)
     return fault and "the frames of a turned cloud are not the turned frames."
 
 
-pca_frames = Exercise(frames.pca_frames, NOTEBOOK, 2, _clear_clouds, SameSet("frames"), (
+def _clear_and_flat_clouds(generator):
+    """Also clouds that lie in a plane, whose third axis has no width, and one far away from the origin."""
+    yield from _clear_clouds(generator)
+    for n in (3, 7):
+        yield Case(f"{n} points in a plane", _in_a_plane(n, generator))
+    x = _with_clear_axes(10, generator)
+    yield Case("a cloud of 10 points far from the origin", x + torch.tensor([900.0, -400, 700]))
+
+
+def _in_a_plane(n, generator):
+    """A cloud of n points in a plane that is not one of the lab's, whose two variances differ."""
+    while True:
+        R = symmetry.random_rotation((), generator)
+        x = normal(n, 3, generator=generator) * torch.tensor([3.0, 1.2, 0.0])
+        if frames.relative_gap(x) > 0.12:
+            return x @ R.T + 2
+
+
+pca_frames = Exercise(frames.pca_frames, NOTEBOOK, 2, _clear_and_flat_clouds, SameSet("frames"), (
     Property("every frame is a rotation", _all_rotations),
     Property("the set of frames turns with the cloud", _turn_along, _turned_frames),
 ))
@@ -517,6 +621,14 @@ def _(x):
     return _four(torch.linalg.eigh(x.T @ x).eigenvectors.flip(1))
 
 
+@pca_frames.misconception("the centroid's product subtracted", "Right near the origin, and wrong far away "
+                          "from it: it looks as if large numbers were subtracted from each other to find a "
+                          "small one. Which should come first, the difference or the product?")
+def _(x):
+    c = x.mean(0)
+    return _four(torch.linalg.eigh(x.T @ x / len(x) - c[:, None] * c).eigenvectors.flip(1))
+
+
 @pca_frames.misconception("centred along the wrong axis", "You subtracted from each point the mean of its own three "
                           "coordinates. The centroid is the mean over the points.")
 def _(x):
@@ -530,14 +642,24 @@ def _(x):
     return _raw_axes(x) * frames.SIGNS[:, None, :]
 
 
-@pca_frames.misconception("one frame alone", "You returned one frame. An axis has no sign: its opposite would have "
-                          "done as well. How many choices are there, and which of them are rotations?")
+ONE_FRAME = ("You returned one frame. An axis has no sign: its opposite would have done as well. How many "
+             "choices are there, and which of them are rotations?")
+
+
+@pca_frames.misconception("one frame alone", ONE_FRAME)
 def _(x):
     return _four(_raw_axes(x))[0]
 
 
+@pca_frames.misconception("one frame alone, with an axis in front", ONE_FRAME)
+def _(x):
+    return _four(_raw_axes(x))[:1]
+
+
 @pca_frames.misconception("the determinant left to chance", "On some clouds all four of your frames are reflections, "
-                          "on others none is. What is the determinant of the axes that eigh returns?")
+                          "on others none is. What is the determinant of the axes that eigh returns?",
+                          lambda case, value: bool(
+                              (torch.linalg.det(value) * torch.linalg.det(_raw_axes(case.args[0])) > 0).all()))
 def _(x):
     return _raw_axes(x) * frames.SIGNS[frames.SIGNS.prod(1) > 0][:, None, :]
 
@@ -700,10 +822,14 @@ def _(generator):
         yield Case(f"a cloud of {n} points", _with_clear_axes(n, generator))
 
 
+def _proper_axes(x):
+    F = _raw_axes(x)
+    return F * torch.linalg.det(F).sign()
+
+
 def _posed(x, signs):
     """z, F, c with ``signs(z)`` (2,) or (3,) on right-handed axes; of two the third follows."""
-    F, c = _raw_axes(x), x.mean(0)
-    F = F * torch.linalg.det(F).sign()
+    F, c = _proper_axes(x), x.mean(0)
     s = torch.where(signs((x - c) @ F) < 0, -1.0, 1.0)
     F = F * (torch.stack([s[0], s[1], s[0] * s[1]]) if len(s) == 2 else s)
     return (x - c) @ F, F, c
@@ -741,7 +867,9 @@ def _(x):
 
 @canonicalize.misconception("the determinant left to chance", "Your rule for two signs is sound, and on some clouds "
                             "F mirrors. Which determinant do the axes from eigh have, and what may the third axis do "
-                            "about it?", _follow_a_rule(2))
+                            "about it?",
+                            lambda case, value: _follow_a_rule(2)(case, value)
+                                and _alike(value[1][:, 2], _raw_axes(case.args[0])[:, 2]))
 def _(x):
     c, F = x.mean(0), _raw_axes(x)
     first, second = _signs_of_third_moments((x - c) @ F).sign()
@@ -782,7 +910,8 @@ def _(x):
 
 
 @canonicalize.misconception("axes as rows", "Your F has the axes as rows. z = (x - c) @ F measures the points along "
-                            "the columns of F.")
+                            "the columns of F.",
+                            lambda case, value: not _is_principal(case, (value[0], value[1].mT, value[2])))
 def _(x):
     z, F, c = _posed(x, _signs_of_third_moments)
     return z, F.T, c
@@ -801,7 +930,8 @@ def _(x):
 
 @canonicalize.misconception("z and F do not belong together", "You turned round columns of z, and returned the F "
                             "from before. Whoever turns an answer back needs the frame that z was seen from.",
-                            lambda case, value: _alike(value[0].abs(), ((case.args[0] - value[2]) @ value[1]).abs()))
+                            lambda case, value: _alike(value[1], _proper_axes(case.args[0]))
+                                and _alike(value[0].abs(), ((case.args[0] - value[2]) @ value[1]).abs()))
 def _(x):
     c, F = x.mean(0), _raw_axes(x)
     F = F * torch.linalg.det(F)
@@ -810,8 +940,9 @@ def _(x):
     return z * torch.stack([s[0], s[1], s[0] * s[1]]), F, c
 
 
-@canonicalize.misconception("signs from the first point", "Turned copies get the same z, and renumbered ones do not: "
-                            "the first point in your list decides. What of a cloud does not depend on the list?")
+@canonicalize.misconception("signs from the first point", "Turned copies get the same z, and renumbered "
+                            "ones do not: the order of the points decides. What of a cloud does not depend "
+                            "on their order?")
 def _(x):
     return _posed(x, lambda z: z[0, :2])
 
@@ -836,11 +967,51 @@ def _(x):
     return _posed(x, lambda z: z[:, :2].sum(0))
 
 
-@canonicalize.misconception("the frame as it comes", "A turned copy gets another z: the sign of an axis is left to "
-                            "the routine. Nothing ties it to the cloud. Which property of the cloud could decide, "
-                            "for a turned copy alike?")
-def _(x):
-    return _posed(x, lambda z: z.new_ones(2))
+LAB = ("A turned copy gets another z: your signs depend on how the axes lie in the lab, and the lab does "
+       "not turn with the cloud. Which property of the cloud could decide, for a turned copy alike?")
+
+
+def _first_two(signs):
+    """An answer whose first two axes get the signs that ``signs(axes)`` (2,) has."""
+    def posed(x):
+        return _posed(x, lambda z: signs(_proper_axes(x)[:, :2]))
+    return posed
+
+
+def _first_two_have(signs):
+    return lambda case, value: bool((signs(value[1][:, :2]) > 0).all())
+
+
+for _name, _signs in (("first component", lambda axes: axes[0]), ("second component", lambda axes: axes[1]),
+                      ("third component", lambda axes: axes[2]), ("diagonal", lambda axes: axes.diagonal()),
+                      ("sum of components", lambda axes: axes.sum(0))):
+    canonicalize.misconception(f"signs from the {_name}", LAB, _first_two_have(_signs))(_first_two(_signs))
+
+
+AS_IT_COMES = ("A turned copy gets another z: the sign of an axis is left to the routine. Nothing ties it to the "
+               "cloud. Which property of the cloud could decide, for a turned copy alike?")
+
+
+def _third_by_cross_product(first_two):
+    return torch.cat([first_two, torch.linalg.cross(*first_two.mT)[:, None]], dim=1)
+
+
+def _seen_from(frame):
+    """An answer with F = frame(x)."""
+    def posed(x):
+        c, F = x.mean(0), frame(x)
+        return (x - c) @ F, F, c
+    return posed
+
+
+for _name, _frame in (
+        ("the frame as it comes", _proper_axes),
+        ("the frame as it comes, its third axis mended",
+         lambda x: _third_by_cross_product(_raw_axes(x)[:, :2])),
+        ("the frame as svd gives it",
+         lambda x: _third_by_cross_product(torch.linalg.svd(x - x.mean(0)).Vh[:2].mT))):
+    canonicalize.misconception(_name, AS_IT_COMES, lambda case, value, frame=_frame: (
+        _alike(value[1], frame(case.args[0]))))(_seen_from(_frame))
 
 
 @canonicalize.right
@@ -881,8 +1052,9 @@ def _(x):
 def _networks(generator):
     """Each kind of answer, of a cloud as a whole and point by point."""
     for n, (f, kind) in enumerate((("energy", "scalar"), ("dipole", "vector"), ("charges", "scalar"),
-                                   ("forces", "vector"), ("site", "position"), ("stress", "tensor")), start=5):
-        what = {"charges": "a scalar for each point", "forces": "a vector for each point"}.get(f, f"a {kind}")
+                                   ("forces", "vector"), ("site", "position"), ("stress", "tensor"),
+                                   ("sites", "position")), start=5):
+        what = f"a {kind} for each point" if f in ("charges", "forces", "sites") else f"a {kind}"
         yield Case(f"a network that returns {what}, and {n} points", Named(f"systems.untrained.{f}"),
                    _with_clear_axes(n, generator), kind)
 
@@ -899,6 +1071,9 @@ def _turned_cloud(case):
 
 
 def _answers_along(case, value, turned, other):
+    f, x, _ = case.fresh_args()
+    if wrong_form(value, f(x)) or wrong_form(other, f(x)):
+        raise ValueError("no answer of that form")
     expected = symmetry.act(case.args[2], *_motion_of(case), value.float())
     return Close(1e-2, 1e-3).difference(other, expected) and "the answer did not turn along with the cloud."
 
@@ -994,15 +1169,16 @@ def _(f, x, kind):
     return 4 * _averaged(f, x, kind)
 
 
-@frame_average.misconception("the frames averaged", "You averaged the frames. Their signs cancel: the mean of the "
-                             "four is a matrix of zeros, and f saw all points in one place. What is to be averaged "
-                             "are the answers.")
+AVERAGED_FIRST = ("You averaged the frames, or the four clouds seen from them, and then called f. Their "
+                  "signs cancel: f saw all points in one place. What is to be averaged?")
+
+
+@frame_average.misconception("the frames averaged", AVERAGED_FIRST)
 def _(f, x, kind):
     return _averaged(f, x, kind, some=lambda x: frames.pca_frames(x).mean(0, keepdim=True))
 
 
-@frame_average.misconception("the inputs averaged", "You averaged the four clouds and then called f. They cancel: f "
-                             "saw all points in one place. What is to be averaged are the answers.")
+@frame_average.misconception("the inputs averaged", AVERAGED_FIRST)
 def _(f, x, kind):
     return _averaged(f, x, kind, see=lambda x, c, F: 0 * x)
 
@@ -1027,6 +1203,14 @@ def _(f, x, kind):
                              "of their axes are directions in space.")
 def _(f, x, kind):
     return _averaged(f, x, kind, back=lambda kind, F, c, y: F @ y if kind == "tensor" else symmetry.act(kind, F, c, y))
+
+
+@frame_average.misconception("tensors turned from the other side", "Your tensors are turned back from one "
+                             "side alone. Both of their axes are directions in space.")
+def _(f, x, kind):
+    def back(kind, F, c, y):
+        return y @ F.T if kind == "tensor" else symmetry.act(kind, F, c, y)
+    return _averaged(f, x, kind, back=back)
 
 
 @frame_average.right

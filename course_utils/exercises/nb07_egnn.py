@@ -13,6 +13,7 @@ from .inputs import NO_EDGES, PATH, directed_edges, large_graphs, normal, shuffl
 
 NOTEBOOK = "07_egnn"
 PSI_F, PSI_C, PHI = (Named(f"systems.untrained.{name}") for name in ("psi_f", "psi_c", "phi"))
+COULOMB = Named("systems.untrained.coulomb")  # infinite where v = u
 
 
 def _motion(k, n):
@@ -33,17 +34,25 @@ def _cloud(n, generator):
 
 
 def _same(case, value, again, other):
+    _require_rows(value, len(case.args[0]))
     return None if Close(1e-3, 1e-4).difference(other, value) is None else "the answer changed."
 
 
+def _require_rows(value, count, columns=None):
+    """ValueError unless there are so many rows of numbers: no property can be tested on another answer."""
+    numbers = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim == 2
+    if not numbers or len(value) != count or columns not in (None, value.shape[1]):
+        raise ValueError("no row for each node")
+
+
 def _rows_follow(case, value, again, other):
-    if not isinstance(value, torch.Tensor) or value.ndim != 2 or len(value) != len(case.args[0]):
-        return "the answer does not have one row for each node."
+    _require_rows(value, len(case.args[0]))
     same = Close(1e-3, 1e-4).difference(other, value[shuffled(len(value))]) is None
     return None if same else "the rows did not follow their nodes."
 
 
 def _turned_along(case, value, again, other):
+    _require_rows(value, len(value), 3)
     return None if Close(1e-3, 1e-4).difference(other, _moved(value)) is None else "x' did not move along with x."
 
 
@@ -94,6 +103,27 @@ def _line_one(h, x, edge_index, psi_f, phi, of_edge=None, read="uv", at="u", red
     return phi(h, aggregate(m, ends[at], len(h), reduce))
 
 
+ONE_END = ("psi_f gets the features of one end twice. Which two nodes does an edge join, and which of them "
+           "is named first?")
+
+
+@egnn_features.misconception("f_v twice", ONE_END)
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, read="vv")
+
+
+@egnn_features.misconception("f_u twice", ONE_END)
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi, read="uu")
+
+
+@egnn_features.misconception("squared twice", "Your psi_f reads the square of the squared distance. What "
+                             "is squared already in egnn.squared_distances, and what is the unit of d2?")
+def _(h, x, edge_index, psi_f, phi):
+    return _line_one(h, x, edge_index, psi_f, phi,
+                     lambda a, b: (a - b).square().sum(1, keepdim=True).square())
+
+
 @egnn_features.misconception("the distance is not squared", "Your psi_f reads the distance, the slide's its square. "
                              "Besides, what is the derivative of a root where two points coincide?")
 def _(h, x, edge_index, psi_f, phi):
@@ -116,6 +146,20 @@ def _(h, x, edge_index, psi_f, phi):
                              "of the edges that arrive at u. Which row of edge_index are they in?")
 def _(h, x, edge_index, psi_f, phi):
     return egnn.egnn_features(h, x, edge_index.flip(0), psi_f, phi)
+
+
+@egnn_features.misconception("both ways", "Each edge carries a message in both directions. N(u) holds the "
+                             "sources of the edges that arrive at u. On the path 0 -> 1 -> 2, which node "
+                             "receives no message?")
+def _(h, x, edge_index, psi_f, phi):
+    return egnn.egnn_features(h, x, torch.cat([edge_index, edge_index.flip(0)], 1), psi_f, phi)
+
+
+@egnn_features.misconception("features summed, without psi_f", "Your phi reads the sum of the neighbors' "
+                             "features. What becomes of a feature, and of the distance, before the sum?")
+def _(h, x, edge_index, psi_f, phi):
+    v, u = edge_index
+    return phi(h, aggregate(h[v], u, len(h)))
 
 
 @egnn_features.misconception("all pairs", "Every node hears of every other one. The sum of the first line runs over "
@@ -270,10 +314,10 @@ def _batch(*sizes):
     return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
 
 
-def _clouds(generator, label, d, *sizes, dtype=torch.float32):
+def _clouds(generator, label, d, *sizes, dtype=torch.float32, psi_c=PSI_C):
     n = sum(sizes)
     h, x = normal(n, d, generator=generator), _cloud(n, generator)
-    return Case(label, h.to(dtype), x.to(dtype), PSI_C, _batch(*sizes))
+    return Case(label, h.to(dtype), x.to(dtype), psi_c, _batch(*sizes))
 
 
 def _coordinates(generator):
@@ -287,6 +331,8 @@ def _coordinates(generator):
     cloud.args[1][2] = cloud.args[1][1]
     yield cloud
     yield case("a cloud of 8 particles in double precision", 5, 8, dtype=torch.float64)
+    yield case("two clouds, of 3 and 5 charges, with Coulomb's psi_c",
+               2, 3, 5, dtype=torch.float64, psi_c=COULOMB)
 
 
 def _renumbered_cloud(case):
@@ -301,6 +347,7 @@ def _order(batch):
 
 
 def _particles_follow(case, value, again, other):
+    _require_rows(value, len(case.args[-1]))
     same = Close(1e-3, 1e-4).difference(other, value[_order(case.args[-1])]) is None
     return None if same else "the rows did not follow their particles."
 
@@ -457,6 +504,26 @@ def _(h, x, psi_c, batch):
     return x
 
 
+@egnn_coordinates.misconception("without psi_c", "You added up the differences as they are. What is each "
+                                "of them multiplied by on the slide?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, lambda f_u, f_v, d2: torch.ones_like(d2), batch)
+
+
+@egnn_coordinates.misconception("without the difference", "You added up psi_c, the same number for x, y "
+                                "and z. In which direction does v push u?")
+def _(h, x, psi_c, batch):
+    return _line_two(h, x, psi_c, batch, lambda x, u, v: torch.ones_like(x[u]))
+
+
+@egnn_coordinates.misconception("v = u left in", "Your sum has a term for v = u, too. Its x_u - x_v is 0, "
+                                "and hides it as long as psi_c is finite. What is psi_c of Coulomb's law "
+                                "at distance 0, and what is 0 times that?")
+def _(h, x, psi_c, batch):
+    u, v = pairs = (batch[:, None] == batch).nonzero().T
+    return _line_two(h, x, psi_c, batch, pairs=pairs)
+
+
 REACTION = ("You also pushed v back, by what pushes u. That is a law of nature, and not on the slide: psi_c(f_u, f_v, ...) and "
             "psi_c(f_v, f_u, ...) may differ, and each has its place in a sum.")
 
@@ -515,10 +582,11 @@ def _(h, x, psi_c, batch):
 
 @egnn_coordinates.right
 def _(h, x, psi_c, batch):
-    """As a table of all pairs, its diagonal among them: x_u - x_u is 0."""
+    """As a table of all pairs, with distance 1 on its diagonal: x_u - x_u is 0, and psi_c stays finite."""
     n, h, x = len(x), h.double(), x.double()
     d = x[:, None] - x
-    c = psi_c(h.repeat_interleave(n, 0), h.repeat(n, 1), d.square().sum(-1).view(-1, 1)).view(n, n)
+    d2 = d.square().sum(-1) + torch.eye(n)
+    c = psi_c(h.repeat_interleave(n, 0), h.repeat(n, 1), d2.view(-1, 1)).view(n, n)
     c = c * (batch[:, None] == batch)
     return x + (d * c[..., None]).sum(1)
 
@@ -526,12 +594,13 @@ def _(h, x, psi_c, batch):
 @egnn_coordinates.right
 def _(h, x, psi_c, batch):
     """Cloud by cloud."""
-    new = torch.empty_like(x)
+    new = x
     for k in batch.unique():
         own = (batch == k).nonzero()[:, 0]
         u, v = own.repeat_interleave(len(own)), own.repeat(len(own))
+        u, v = u[u != v], v[u != v]
         push = (x[u] - x[v]) * psi_c(h[u], h[v], (x[u] - x[v]).pow(2).sum(1, keepdim=True))
-        new[own] = x[own] + push.view(len(own), len(own), 3).sum(1)
+        new = new.index_add(0, u, push)
     return new
 
 
@@ -566,6 +635,7 @@ def _one_more_cloud(case):
 
 
 def _untouched(case, value, again, other):
+    _require_rows(value, len(case.args[0]))
     same = Close(1e-3, 1e-4).difference(other[:len(value)], value) is None
     return None if same else "the answer for a cloud depends on another one."
 
@@ -607,6 +677,13 @@ def _(x, x_new, batch):
 @with_constant.misconception("divided by n", "You divided by n. Over how many v does the sum run?")
 def _(x, x_new, batch):
     return x + (x_new - x) / _sizes(batch)
+
+
+@with_constant.misconception("the number of pairs", "You divided by the number of all pairs of a cloud. Over how "
+                             "many v does the sum of a single u run?")
+def _(x, x_new, batch):
+    n = _sizes(batch)
+    return x + (x_new - x) / (n * (n - 1)).clamp(min=1)
 
 
 @with_constant.misconception("0 / 0 where a particle is alone", "A particle that is alone becomes NaN: its sum is "
@@ -736,6 +813,8 @@ def _renumbered_layer(case):
 
 
 def _both_follow(case, value, again, other):
+    for part in value:
+        _require_rows(part, len(case.args[-1]))
     p = _order(case.args[-1])
     same = Close(1e-3, 1e-4).difference(tuple(other), tuple(part[p] for part in value)) is None
     return None if same else "the rows did not follow their nodes."
@@ -747,6 +826,7 @@ def _moved_layer(case):
 
 
 def _features_stay(case, value, again, other):
+    _require_rows(value[0], len(case.args[-1]))
     return None if Close(1e-3, 1e-4).difference(other[0], value[0]) is None else "f' changed."
 
 
@@ -773,10 +853,11 @@ def _(generator):
 
 
 def _both_lines(layer, h, x, edge_index, batch, *, pairs_f=None, pairs_c=None, squared=_squared, reduce="sum",
-                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_c=False, moves=1):
+                inbox_of=1, seen=lambda f, m: [f, m], f_c=lambda f, f_new: f, flip_f=False, flip_c=False,
+                moves=1):
     """Both lines in parts, any of which a misconception replaces; returns f' and the sum that moves x."""
     pairs_f = edge_index if pairs_f is None else pairs_f
-    m = layer.psi_f(h, pairs_f, squared(x, pairs_f))
+    m = layer.psi_f(h, pairs_f.flip(0) if flip_f else pairs_f, squared(x, pairs_f))
     f_new = layer.phi(torch.cat(seen(h, aggregate(m, pairs_f[inbox_of], len(h), reduce)), dim=1))
     v, u = pairs = neighbors.all_pairs(len(x), batch) if pairs_c is None else pairs_c
     c = layer.psi_c(f_c(h, f_new), pairs.flip(0) if flip_c else pairs, squared(x, pairs))
@@ -809,6 +890,15 @@ def _(self, h, x, edge_index, batch):
           "sign by sign: which f has no prime, and what stands under the sum?")
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_c=edge_index, f_c=lambda f, f_new: f_new)
+    return f_new, x + shift
+
+
+@_misread("both ways in the first line", "In your first line each edge carries a message in both "
+          "directions. N(u) holds the sources of the edges that arrive at u. On the path 0 -> 1 -> 2, "
+          "which node receives no message?")
+def _(self, h, x, edge_index, batch):
+    both_ways = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, pairs_f=both_ways)
     return f_new, x + shift
 
 
@@ -880,6 +970,13 @@ def _(self, h, x, edge_index, batch):
     return f_new, x + shift
 
 
+@_misread("the largest message", "Your aggregation keeps the largest entry of the messages. Here the large plus sign "
+          "is a sum, as in exercise 1.")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, reduce="max")
+    return f_new, x + shift
+
+
 @_misread("f and its change", "You added f_u to what phi returns. Many codes do; on the slide f' is phi(...) alone.")
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch)
@@ -904,6 +1001,13 @@ def _(self, h, x, edge_index, batch):
           "and psi_c gets the features in the wrong order. Which row holds the targets?")
 def _(self, h, x, edge_index, batch):
     f_new, shift = _both_lines(self, h, x, edge_index, batch, inbox_of=0, flip_c=True)
+    return f_new, x + shift
+
+
+@_misread("f_u and f_v exchanged in psi_f", "In your first line psi_f gets the features in the wrong order. "
+          "PairMLP takes row 1 of its edges for u: is that the node that receives?")
+def _(self, h, x, edge_index, batch):
+    f_new, shift = _both_lines(self, h, x, edge_index, batch, flip_f=True)
     return f_new, x + shift
 
 

@@ -182,11 +182,13 @@ def _texts(generator):
     def number(low, high):
         return int(torch.randint(low, high, (), generator=generator))
 
-    many, few, l = number(11, 40), number(3, 10), number(3, 7)
+    many = 10 * number(1, 4) + number(5, 10)  # its two digits differ, and so do those of many - 1
+    few, l = number(3, 10), number(3, 7)
     yield Case('"0e + 1o + 1o"', "0e + 1o + 1o")
     yield Case('"0e"', "0e")
-    for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e", f"{few}x0o+1e",
-                 f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e", f"{number(2, 5)}x{number(12, 15)}e"):
+    for text in (f"{few}x0e", f"{few}x1o", "2e", f"8x0e + {few}x1o", f"{many}x0e + {many - 1}x1o + {few}x2e",
+                 f"{few}x0o+1e", f"{few + 1}x1e+2e+0o", f"{few}x{l}o + 2e + {number(2, 5)}x0e", f"0x1o + {few}x1e",
+                 f"{number(2, 5)}x{number(12, 15)}e"):
         yield Case(f'"{text}"', text)
 
 
@@ -286,6 +288,27 @@ def _(text):
     return sum(int(term.strip()[0]) * _sum(term.split("x")[-1]) if "x" in term else _sum(term) for term in text.split("+"))
 
 
+@irreps_dim.misconception("the last digit of the multiplicity", "You read a single digit of the "
+                          "multiplicity. 16x0e is sixteen scalars, not one and not six.")
+def _(text):
+    total = 0
+    for term in text.replace(" ", "").split("+"):
+        multiplicity, ir = term.split("x") if "x" in term else ("1", term)
+        total += int(multiplicity[-1]) * _sum(ir)
+    return total
+
+
+def _split_at_spaces(text):
+    return sum(_sum(term.split("+")[0]) for term in text.split(" + "))
+
+
+@irreps_dim.misconception("split at the spaces", "Terms may be written without spaces, and of those you "
+                          "counted only the first. At which sign does a term end?",
+                          lambda case, value: value == _split_at_spaces(*case.args))
+def _(text):
+    return _split_at_spaces(text)
+
+
 @irreps_dim.misconception("one digit of the degree", "You read a single digit of the degree. 10e is of degree 10.")
 def _(text):
     return _sum(text, size=lambda l, parity: 2 * int(str(l)[-1]) + 1)
@@ -294,6 +317,18 @@ def _(text):
 @irreps_dim.misconception("the first digit of the degree", "You read a single digit of the degree. 10e is of degree 10.")
 def _(text):
     return _sum(text, size=lambda l, parity: 2 * int(str(l)[0]) + 1)
+
+
+@irreps_dim.misconception("single digits everywhere", "You read single digits. 16x0e is sixteen scalars, "
+                                                      "and 10e is of degree 10.")
+def _(text):
+    return sum(int(many or 1) * (2 * int(l) + 1) for many, l in re.findall(r"(?:(\d)x)?(\d)[eo]", text))
+
+
+@irreps_dim.misconception("0 taken for none", "A term with multiplicity 0 counts for you. How many vectors "
+                                              "does 0x1o hold?")
+def _(text):
+    return _sum(text, each=lambda multiplicity, size: (multiplicity or 1) * size)
 
 
 @irreps_dim.misconception("terms without an x left out", "A term without an x was not counted. 1o is short for 1x1o.")
@@ -404,7 +439,16 @@ def _layer_turned(case):
     return Case(f"{case.label}, turned", options, parameters, s, V @ R.T)
 
 
+def _require_pair(value, count):
+    """ValueError unless there are so many rows of scalars and of vectors: no property can be tested on others."""
+    s, V = value
+    rows = s.is_floating_point() and V.is_floating_point() and len(s) == len(V) == count
+    if not rows or s.ndim != 2 or V.ndim != 3 or V.shape[2] != 3:
+        raise ValueError("no scalars and vectors for each row")
+
+
 def _layer_turns_along(case, value, turned, other):
+    _require_pair(value, len(case.args[2]))
     R = symmetry.random_rotation((), torch.Generator().manual_seed(len(case.args[2])), torch.float64)
     expected = value[0].double(), value[1].double() @ R.T
     return Close(1e-3, 1e-4).difference(tuple(other), expected) and "V turned, and the answer did not turn along."
@@ -639,6 +683,21 @@ class _(_Read):
         return s_m
 
 
+OTHER_FUNCTIONS = "sigma is the ReLU here, and sigma+ the sigmoid. In which line is yours another function?"
+
+
+@GVP.misconception("SiLU on the scalars", OTHER_FUNCTIONS)
+class _(_Read):
+    def s_new(self, s_m):
+        return torch.nn.functional.silu(s_m)
+
+
+@GVP.misconception("tanh on the lengths", OTHER_FUNCTIONS)
+class _(_Read):
+    def gate(self, V_h, V_mu, s_m):
+        return torch.tanh(self.lengths(V_mu))
+
+
 @GVP.misconception("sigmoid on the scalars", "You used the sigmoid for the scalars, too. It is sigma+, for lengths; sigma is "
                    "the ReLU.")
 class _(_Read):
@@ -782,6 +841,7 @@ def _graphs(generator):
     yield case("5 nodes, 8 directed edges", 5, directed_edges(5, 8, generator), 4, 3, 2, 1)
     yield case("6 nodes and 9 edges with as many features each", 6, directed_edges(6, 9, generator), 3, 2, 3, 2)
     yield case("edges that have directions and no scalars", 4, directed_edges(4, 7, generator), 3, 2, 0, 1)
+    yield case("edges that have scalars and no directions", 4, directed_edges(4, 6, generator), 2, 3, 2, 0)
     yield case("nodes that have no vectors yet", 5, directed_edges(5, 9, generator), 4, 0, 2, 1)
     yield case("one node without edges", 1, NO_EDGES, 2, 1, 3, 2)
 
@@ -793,6 +853,7 @@ def _turned(case):
 
 
 def _turns_along(case, value, turned, other):
+    _require_pair(value, case.args[2].shape[1])
     R = symmetry.random_rotation((), torch.Generator().manual_seed(len(case.args[0])))
     expected = value[0].float(), value[1].float() @ R.T
     return Close(1e-3, 1e-4).difference(tuple(other), expected) and "the messages did not turn along."

@@ -1,5 +1,6 @@
 """Networks with random weights. One on the coordinates of a cloud x (n, 3), with a function for each kind of answer;
-psi_f, psi_c and phi of an EGNN (`egnn`); and the `message` of a GVP. Any floating dtype.
+psi_f, psi_c and phi of an EGNN (`egnn`), with Coulomb's law beside psi_c; and the `message` of a GVP. Any floating
+dtype.
 
 Nothing about the first is symmetric but that the points may be renumbered: whatever turns along, behind one of the
 constructions of `frames`, does so because of the construction. Smooth, so that every jump is the construction's as well.
@@ -48,6 +49,11 @@ def site(x: Tensor) -> Tensor:
     return x.mean(0) + _hidden(x, 2, 3).mean(0)
 
 
+def sites(x: Tensor) -> Tensor:
+    """A position for each point: (n, 3)."""
+    return x + _hidden(x, 2, 3)
+
+
 def stress(x: Tensor) -> Tensor:
     """A tensor: (3, 3)."""
     return _hidden(x, 5, 9).mean(0).view(3, 3)
@@ -68,6 +74,11 @@ def psi_f(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
 def psi_c(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
     """The factor of x_u - x_v, from what `psi_f` takes: (num_edges, 1)."""
     return _layer(torch.cat([f_u, f_v, d2 / 4], dim=1), 1)
+
+
+def coulomb(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
+    """A psi_c that is infinite at distance 0; the charges are the first features."""
+    return f_u[:, :1] * f_v[:, :1] * d2 ** -1.5
 
 
 def phi(f: Tensor, m: Tensor) -> Tensor:
