@@ -1,4 +1,4 @@
-"""Derivatives of answers: what networks are trained through has to let gradients flow, in the notebook and in the grader."""
+"""Derivatives of answers: what networks are trained through has to let gradients flow."""
 
 import functools
 import math
@@ -29,18 +29,19 @@ def verdict(exercise, function, cases, ours=None):
     values = call_ours(function, cases, exercise.parameters)
     of_values = judge(exercise, cases, values, ours)
     assert of_values.state == "right", of_values.findings
-    differentiated = call_ours(function, exercise.differentiated_cases(cases), exercise.parameters, exercise.differentiated)
+    chosen, wanted = exercise.differentiated_cases(cases), exercise.differentiated
+    differentiated = call_ours(function, chosen, exercise.parameters, wanted)
     return judge_derivatives(exercise, cases, values, differentiated, ours)
 
 
-# Right answers -------------------------------------------------------------------------------------------------------
+# Right answers --------------------------------------------------------------------------------------------
 
 def test_what_is_trained_through_is_declared():
     twice = {exercise.name for exercise in DIFFERENTIATED if exercise.differentiated.twice}
     assert twice == {"envelope", "egnn_features", "egnn_coordinates", "EGNNLayer", "GVP", "gvp_message"}
     once = {exercise.name for exercise in DIFFERENTIATED} - twice
-    assert once == {"message_round", "run_rounds", "dense_round", "attention_round", "readout", "act", "frame_average",
-                    "with_constant", "yzx_to_xyz"}
+    assert once == {"message_round", "run_rounds", "dense_round", "attention_round", "readout", "act",
+                    "frame_average", "with_constant", "yzx_to_xyz"}
 
 
 @EACH
@@ -52,11 +53,11 @@ def test_the_declared_right_answers_have_the_derivatives_of_the_reference(exerci
         assert of_derivatives.state == "right", (function.__doc__, of_derivatives.findings)
 
 
-# Each way to lose a derivative, of every exercise --------------------------------------------------------------------
+# Each way to lose a derivative, of every exercise ---------------------------------------------------------
 
 def changed(exercise, before, after):
-    """The reference with two changes: ``before`` of the first input that is differentiated, ``after`` of each tensor that
-    comes out, beside that input."""
+    """The reference with two changes: ``before`` of the first input that is differentiated, and ``after`` of
+    each tensor that comes out, beside that input."""
     place = exercise.inputs.index(exercise.differentiated.inputs[0])
 
     def answer(*inputs, of=exercise.reference):
@@ -113,7 +114,7 @@ def test_each_cause_has_its_own_sentence(exercise):
         assert of_derivatives.findings[0].text == cause.says == exercise.sentence(cause.name)
 
 
-# In the notebook -----------------------------------------------------------------------------------------------------
+# In the notebook ------------------------------------------------------------------------------------------
 
 def features(d2=lambda d: d.square().sum(1, keepdim=True), m=lambda m: m):
     """`egnn_features` with another squared distance, or another message."""
@@ -122,6 +123,22 @@ def features(d2=lambda d: d.square().sum(1, keepdim=True), m=lambda m: m):
         messages = m(psi_f(h[u], h[v], d2(x[u] - x[v])))
         return phi(h, torch.zeros(len(h), messages.shape[1], dtype=h.dtype).index_add(0, u, messages))
     return egnn_features
+
+
+def by_lists(d):
+    return torch.tensor([[sum(a * a for a in row)] for row in d.tolist()], dtype=d.dtype).reshape(-1, 1)
+
+
+def by_numpy(d):
+    return torch.from_numpy((d.numpy() ** 2).sum(1, keepdims=True))
+
+
+def by_a_root(d):
+    return d.square().sum(1, keepdim=True).sqrt() ** 2
+
+
+def by_cdist(d):
+    return torch.cdist(d[:, None], torch.zeros(1, 1, 3, dtype=d.dtype))[:, 0] ** 2
 
 
 def coordinates(c):
@@ -191,15 +208,22 @@ def polynomial(t, held=lambda t: t):
     return (1 - held(t)) ** 3 * (1 + 3 * t + 6 * t ** 2)
 
 
+def number_by_number(d, r):
+    factors = [polynomial(min(t / r, 1)) for t in d.flatten().tolist()]
+    return torch.tensor(factors, dtype=d.dtype).reshape(d.shape)
+
+
+def half_of_it_held(d, r):
+    return polynomial((d / r).clamp(max=1), torch.Tensor.detach)
+
+
 WRONG = {
     "detach": ("egnn_features", features(lambda d: d.square().sum(1, keepdim=True).detach()), CUT),
     "data": ("egnn_features", features(m=lambda m: m.data), CUT),
-    "a list": ("egnn_features", features(lambda d: torch.tensor([[sum(a * a for a in row)] for row in d.tolist()],
-                                                                dtype=d.dtype).reshape(-1, 1)), CUT),
-    "NumPy": ("egnn_features", features(lambda d: torch.from_numpy((d.numpy() ** 2).sum(1, keepdims=True))), CUT),
-    "a root and its square": ("egnn_features", features(lambda d: d.square().sum(1, keepdim=True).sqrt() ** 2), NOT_FINITE),
-    "cdist": ("egnn_features", features(lambda d: torch.cdist(d[:, None], torch.zeros(1, 1, 3, dtype=d.dtype))[:, 0] ** 2),
-              NO_SECOND),
+    "a list": ("egnn_features", features(by_lists), CUT),
+    "NumPy": ("egnn_features", features(by_numpy), CUT),
+    "a root and its square": ("egnn_features", features(by_a_root), NOT_FINITE),
+    "cdist": ("egnn_features", features(by_cdist), NO_SECOND),
     "psi_c": ("egnn_coordinates", coordinates(torch.Tensor.detach), CUT),
     "no_grad": ("message_round", switched_off("message_round", torch.no_grad()), CUT),
     "inference_mode": ("attention_round", switched_off("attention_round", torch.inference_mode()), CUT),
@@ -208,9 +232,8 @@ WRONG = {
     "a parameter's data": ("GVP", layer(forward=with_data), CUT),
     "in place": ("GVP", layer(forward=stretched_in_place), IN_PLACE),
     "a constant direction": ("GVP", layer(lengths=along_a_constant_direction), NO_SECOND),
-    "number by number": ("envelope", lambda d, r: torch.tensor(
-        [polynomial(min(t / r, 1)) for t in d.flatten().tolist()], dtype=d.dtype).reshape(d.shape), CUT),
-    "half of it held": ("envelope", lambda d, r: polynomial((d / r).clamp(max=1), torch.Tensor.detach), CUT),
+    "number by number": ("envelope", number_by_number, CUT),
+    "half of it held": ("envelope", half_of_it_held, CUT),
 }
 
 
@@ -262,7 +285,7 @@ def test_an_error_of_another_kind_is_shown_with_its_line():
     assert 'assert not x.requires_grad, "not this one"' in text and "of_call" not in text
 
 
-# Where the reference has no derivative -------------------------------------------------------------------------------
+# Where the reference has no derivative --------------------------------------------------------------------
 
 def bent(x):
     """(n,) -> (n,)."""
@@ -305,7 +328,7 @@ def test_what_is_differentiated_has_to_be_an_input():
         Exercise(bent, "01_graph_tasks", 1, at_the_bend, differentiated=Differentiated(("y",)))
 
 
-# Several draws -------------------------------------------------------------------------------------------------------
+# Several draws --------------------------------------------------------------------------------------------
 
 def test_a_check_draws_several_times_and_repeats_no_input():
     for name in ("degrees", "yzx_to_xyz", "knn_graph"):
@@ -327,7 +350,7 @@ def test_an_answer_that_is_wrong_on_a_later_draw_is_wrong():
     assert "degrees: not yet" in text and f"right on {before} inputs that were drawn before" in text
 
 
-# In the grader -------------------------------------------------------------------------------------------------------
+# In the grader --------------------------------------------------------------------------------------------
 
 SERVER = pytest.mark.skipif(sys.platform == "win32", reason="starts a server")
 
@@ -359,19 +382,25 @@ def test_the_grader_looks_at_derivatives(ending, state, words):
 
 @SERVER
 def test_of_a_derivative_on_hidden_inputs_nothing_but_the_sentence_is_told():
-    answer = graded("07_egnn", "egnn_coordinates", CUT_TEXT.format("\n    c = c.detach() if len(x) > 17 else c"))
+    text = CUT_TEXT.format("\n    c = c.detach() if len(x) > 17 else c")
+    answer = graded("07_egnn", "egnn_coordinates", text)
     assert (answer.state, answer.points, answer.misconception) == ("wrong", 0, CUT.name)
     assert [finding.kind for finding in answer.findings] == ["hint", "wrong"]
     assert "drawn for grading and not shown" in answer.findings[1].text
 
 
 @pytest.mark.parametrize("value", [
-    None, torch.zeros(3), {"first": {}}, {"first": None, "second": {}}, {"first": {"x": 3.0}, "second": {}},
-    {"first": {"x": torch.zeros(2, dtype=torch.int64)}, "second": {}}, {"first": {"x": torch.zeros(2).to_sparse()}, "second": {}},
+    None,
+    torch.zeros(3),
+    {"first": {}},
+    {"first": None, "second": {}},
+    {"first": {"x": 3.0}, "second": {}},
+    {"first": {"x": torch.zeros(2, dtype=torch.int64)}, "second": {}},
+    {"first": {"x": torch.zeros(2).to_sparse()}, "second": {}},
     {"first": {}, "second": None},
 ])
 def test_derivatives_of_another_form_are_none(value):
-    assert not derivatives.has_form(value, Differentiated(("x",), twice=True))
+    assert not derivatives.are_derivatives(value, Differentiated(("x",), twice=True))
 
 
 def test_derivatives_of_another_shape_are_wrong_and_stop_nobody():
@@ -398,7 +427,8 @@ def test_a_verdicts_version_changes_with_how_derivatives_are_judged(monkeypatch)
 
 def test_weights_depend_on_places_and_shapes_alone():
     a, b = torch.ones(4, 3), torch.ones(2)
-    assert derivatives.weighted([a, b]) == derivatives.weighted([a.double(), b]) != derivatives.weighted([b, a])
+    assert derivatives.weighted([a, b]) == derivatives.weighted([a.double(), b])
+    assert derivatives.weighted([a, b]) != derivatives.weighted([b, a])
     alone = derivatives.weighted([a, None]) + derivatives.weighted([None, b])
     assert float(derivatives.weighted([a, b])) == pytest.approx(float(alone))
     assert math.isfinite(derivatives.weighted([]))

@@ -352,9 +352,9 @@ class Exercise:
     and the numbers that go into the instance, by the names of its parameters (`drawn_parameters`).
 
     ``partly`` says what a wrong answer can still earn; of several parts the best counts. Without it, all or nothing.
-    ``differentiated`` says by what the answer is differentiated, where it is trained through. ``seeds`` is with how many
-    seeds a check draws: several, unless cases take long. ValueError if a part gives all points, or names a property
-    that the exercise does not have, and if what is to be differentiated is no input.
+    ``differentiated`` says by which inputs an answer is differentiated that networks are trained through. A check
+    draws with so many ``seeds``, fewer where cases take long. ValueError if a part gives all points, or names a
+    property that the exercise does not have, and if ``differentiated`` names what is no input.
     """
 
     reference: Callable
@@ -402,7 +402,8 @@ class Exercise:
         self._check_parts()
         for name in self.differentiated.inputs if self.differentiated else ():
             if name not in self.inputs:
-                raise ValueError(f"{self.name} is to be differentiated by {name!r}; expected one of {list(self.inputs)}.")
+                raise ValueError(f"{self.name} is to be differentiated by {name!r}; expected one of "
+                                 f"{list(self.inputs)}.")
 
     def _check_parts(self):
         known = [p.name for p in self.properties]
@@ -456,7 +457,7 @@ class Exercise:
         return self._with_derived(drawn)
 
     def rounds(self) -> list[list[Case]]:
-        """The inputs of a check, seed by seed: those of `cases`, and of every further seed those that differ from them."""
+        """The inputs of a check, seed by seed: those of `cases`, and of every further seed those that are new."""
         first = self.cases(0)
         drawn = first[:self.num_drawn(first)]
         rounds = [first]
@@ -469,7 +470,7 @@ class Exercise:
 
     @property
     def derivations(self) -> list[Callable[[Case], Case]]:
-        """What makes further cases of each drawn one: those of the properties, and last `Differentiated.nearby`."""
+        """What makes further cases of each drawn one: of the properties, and last `Differentiated.nearby`."""
         made = [p.derive for p in self.properties if p.derive]
         if self.differentiated and self.differentiated.nearby:
             made.append(self.differentiated.nearby)

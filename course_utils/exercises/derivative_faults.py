@@ -1,4 +1,4 @@
-"""Whether derivatives are right, from plain data: beside the reference's, or beside the differences of two answers."""
+"""Whether derivatives are right, as plain data: beside the reference's, or differences of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .declare import Case, Close, wrong_form
-from .derivatives import CUT, NO_SECOND, NOT_FINITE, Cause, Differentiated, Gradients, flat, is_floating, weighted
+from .derivatives import CUT, NO_SECOND, NOT_FINITE, Cause, Differentiated, Gradients
+from .derivatives import flat, is_floating, weighted
 
 TOLERANCE = 2e-3  # of the largest entry: single precision, and the same operations in another order
 BY_DIFFERENCES = 2e-2  # of what is gained in a small step
@@ -28,8 +29,10 @@ class Fault:
 
 
 def fault(given: Gradients, expected: Gradients, order: str = "first") -> Fault | None:
-    """Where the derivatives of that order differ from the expected ones; None where they are the same. What the
-    reference has no finite derivative by is left out."""
+    """Where the derivatives of that order differ from the expected ones; None where they are the same.
+
+    What the reference has no finite derivative by is left out.
+    """
     largest = max((_largest(right) for right in expected.values()), default=0.0)
     for name, right in expected.items():
         if right is None or not right.isfinite().all():
@@ -37,16 +40,23 @@ def fault(given: Gradients, expected: Gradients, order: str = "first") -> Fault 
         what = f"the {order} derivative by {name}"
         value = given.get(name)
         allowed = ROUNDING + TOLERANCE * max(_largest(right), 1e-2 * largest)
-        if value is None and _largest(right) > allowed:
-            return Fault(CUT if order == "first" else NO_SECOND, f"{what} is missing: backward finds no way to {name}.")
         if value is None:
+            if _largest(right) > allowed:
+                return Fault(_cause(order), f"{what} is missing: {NO_WAY} {name}.")
             continue
         difference = Close(0, allowed).difference(value, right, what)
-        if difference and order == "second":
-            return Fault(NO_SECOND, difference)
         if difference:
-            return Fault(CUT if value.isfinite().all() else NOT_FINITE, difference)
+            return Fault(_cause(order, bool(value.isfinite().all())), difference)
     return None
+
+
+NO_WAY = "backward finds no way from the answer to"
+
+
+def _cause(order: str, is_finite: bool = True) -> Cause:
+    if order == "second":
+        return NO_SECOND
+    return CUT if is_finite else NOT_FINITE
 
 
 def _largest(gradient: Tensor | None) -> float:
@@ -56,10 +66,12 @@ def _largest(gradient: Tensor | None) -> float:
     return float(gradient.abs().nan_to_num(0, 0, 0).max())
 
 
-def fault_by_differences(x: dict[str, tuple[Tensor, Tensor]], y: tuple[Any, Any], given: tuple[Gradients, Gradients],
-                         order: str = "first") -> Fault | None:
-    """Whether the derivatives at two points close together agree with what was gained from one to the other, by the
-    trapezoidal rule: S(x') - S(x) = 1/2 (dS/dx + dS/dx') (x' - x), for each input x."""
+def fault_by_differences(x: dict[str, tuple[Tensor, Tensor]], y: tuple[Any, Any],
+                         given: tuple[Gradients, Gradients], order: str = "first") -> Fault | None:
+    """Where the derivatives at two points close together disagree with what was gained from one to the other.
+
+    By the trapezoidal rule, S(x') - S(x) is the sum of 1/2 (dS/dx + dS/dx') (x' - x) over all inputs x.
+    """
     gained = float(weighted(flat(y[1])) - weighted(flat(y[0])))
     predicted = size = 0.0
     for name, (here, there) in x.items():
@@ -70,19 +82,19 @@ def fault_by_differences(x: dict[str, tuple[Tensor, Tensor]], y: tuple[Any, Any]
             if problem := wrong_form(gradient, here, what):
                 return Fault(None, problem)
             if not gradient.isfinite().all():
-                return Fault(NOT_FINITE if order == "first" else NO_SECOND, f"{what} is not finite.")
+                return Fault(_cause(order, is_finite=False), f"{what} is not finite.")
             steps = gradient.double() * (there - here).double() / 2
             predicted += float(steps.sum())
             size += float(steps.abs().sum())
     rounding = ROUNDING * sum(float(part.double().abs().sum()) for part in flat(y[0]) if is_floating(part))
     if abs(gained - predicted) <= BY_DIFFERENCES * (size + abs(gained)) + rounding:
         return None
-    cause = CUT if order == "first" else NO_SECOND
     names = " and ".join(x)
+    what = f"the {order} derivative by {names}"
     if all(gradients.get(name) is None for gradients in given for name in x):
-        return Fault(cause, f"the {order} derivative by {names} is missing: backward finds no way to {names}.")
-    return Fault(cause, f"the {order} derivative by {names} predicts a change of {predicted:.3g} for a small step; in fact "
-                        f"it is {gained:.3g}.")
+        return Fault(_cause(order), f"{what} is missing: {NO_WAY} {names}.")
+    text = f"{what} predicts a change of {predicted:.3g} for a small step; in fact it is {gained:.3g}."
+    return Fault(_cause(order), text)
 
 
 def is_kink(before: Gradients | str | None, after: Gradients | str | None) -> bool:

@@ -1,9 +1,9 @@
 """Derivatives of an answer: backward runs through it, and what comes out is compared like a value.
 
-An answer y may be several tensors. Fixed random weights w make one number of them, so that one pass tells of all:
+An answer y may be several tensors. Fixed random weights w make one number of them, so one pass tells of all:
 
     S = sum_i w_i y_i          first:  dS / dz for every input and parameter z
-    S' = sum_i w'_i dS/dx_i    second: dS' / dz, over the inputs x alone: the loss of a network that is trained on forces
+    S' = sum_i w'_i dS/dx_i    second: dS' / dz, where x are the inputs: a loss on forces has this form
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Gradients = dict[str, Tensor | None]  # by the name of an input or a parameter; None where backward finds no way to it
+Gradients = dict[str, Tensor | None]  # by name of an input or parameter; None: backward finds no way to it
 
 
 @dataclass(frozen=True)
 class Differentiated:
     """By which inputs an answer is differentiated, and of a class, whether by its parameters.
 
-    ``twice``: something is trained on a derivative, such as a force, so the second one counts. Where answers are
-    judged by their properties, and so need not be the reference's, ``nearby`` makes a case whose inputs lie close to
-    those of another: the difference of the two answers then says what the derivative has to be.
+    ``twice``: a network is trained on a derivative, such as a force, so the second one counts. ``nearby`` is
+    for answers that are judged by their properties, and so need not be the reference's. It makes a case whose
+    inputs lie close to those of another; the difference of the answers says what the derivative has to be.
     """
 
     inputs: tuple[str, ...]
@@ -50,21 +50,21 @@ class Cause:
 
 
 CUT = Cause("backward is cut off", (
-    "Your numbers are right, but gradients do not flow back through them: on the way from the input to the answer, a "
-    "number loses its history. That happens in detach and .data, in .item(), .tolist() and float(), in NumPy, in "
-    "torch.tensor(...) of numbers, and under no_grad. Which of your lines does one of these?"))
+    "Your numbers are right, but gradients do not flow back through them: on the way from the input to the "
+    "answer, a number loses its history. That happens in detach and .data, .item(), .tolist() and float(), "
+    "in NumPy, in torch.tensor(...) of numbers, and under no_grad. Which of your lines does one of these?"))
 NOT_FINITE = Cause("a derivative that is NaN", (
-    "Your numbers are right, but backward gives NaN or infinity, and one of these spoils every weight in a single "
-    "training step. Which of your operations has no finite slope at this input? Think of a root at 0, and of a "
-    "division by a length that can be 0."))
+    "Your numbers are right, but backward gives NaN or infinity, and one of these spoils every weight in a "
+    "single training step. Which of your operations has no finite slope at this input? Think of a root at 0, "
+    "and of a division by a length that can be 0."))
 NO_SECOND = Cause("the second derivative is lost", (
-    "Your first derivatives are right, but the second ones are not. A force is a first derivative, so training on forces "
-    "needs the second. Which number do you treat as a constant though it changes with the input, or which operation "
-    "can be differentiated only once?"))
+    "Your first derivatives are right, but the second ones are not. A force is a first derivative, so "
+    "training on forces needs the second. Which number do you treat as a constant though it changes with the "
+    "input, or which operation cannot be differentiated twice?"))
 IN_PLACE = Cause("changed in place", (
-    "Your numbers are right, but backward stops: it still needs the old content of a tensor that was changed in place. "
-    "Which of your lines writes into a tensor, by +=, by x[...] = ..., or by a method whose name ends in _? Let it make "
-    "a new tensor."))
+    "Your numbers are right, but backward stops: it still needs the old content of a tensor that was changed "
+    "in place. Which of your lines writes into a tensor, by +=, by x[...] = ..., or by a method whose name "
+    "ends in _? Let it make a new tensor."))
 CAUSES = (CUT, NOT_FINITE, NO_SECOND, IN_PLACE)
 
 _IN_ERRORS = {"numpy() on Tensor that requires grad": CUT, "Tensors that require gradients": CUT,
@@ -80,7 +80,8 @@ def of_call(function: Callable, inputs: Mapping[str, Any], parameters: Mapping[s
             wanted: Differentiated) -> dict[str, Any]:
     """The derivatives of what the function answers: {"first": `Gradients`, "second": `Gradients`}.
 
-    Without ``twice``, "second" is None. It is torch's message where the first derivatives cannot be differentiated.
+    Without ``twice``, "second" is None. Where the first derivatives cannot be differentiated, it is torch's
+    message.
     """
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a tensor that becomes a plain number: the card says more
@@ -96,8 +97,8 @@ def of_call(function: Callable, inputs: Mapping[str, Any], parameters: Mapping[s
         return {"first": first, "second": second}
 
 
-def has_form(value: Any, wanted: Differentiated) -> bool:
-    """Whether a value that may be a stranger's has the form of what `of_call` returns; names and shapes may be others."""
+def are_derivatives(value: Any, wanted: Differentiated) -> bool:
+    """Whether a value, perhaps a stranger's, has the form of what `of_call` returns, but for names and shapes."""
     if not isinstance(value, dict) or value.keys() != {"first", "second"}:
         return False
     second = value["second"]
@@ -123,7 +124,7 @@ def flat(answer: Any) -> list[Any]:
 
 
 def weighted(parts: Sequence[Any]) -> Tensor:
-    """The number S of the floating point tensors among the parts: (). The weights depend on places and shapes alone."""
+    """The number S of the floating-point tensors among the parts: (). Places and shapes give the weights."""
     total = torch.zeros((), dtype=torch.float64)
     for place, part in enumerate(parts):
         if is_floating(part):

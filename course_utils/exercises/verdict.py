@@ -232,26 +232,28 @@ def after_others(verdict: Verdict, tried: int) -> Verdict:
     return replace(verdict, findings=(*verdict.findings, line))
 
 
-def judge_derivatives(exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome], derivatives: Sequence[Outcome],
-                      ours: Ours | None = None) -> Verdict:
+def judge_derivatives(exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome],
+                      derivatives: Sequence[Outcome], ours: Ours | None = None) -> Verdict:
     """The verdict on an answer whose values on these cases are right, from its derivatives on those of them that
     `Exercise.differentiated_cases` names."""
     if any(outcome.taken for outcome in derivatives):
-        return Verdict(exercise.name, "not yours", 0, exercise.points, (Finding("hint", TAKEN.format(exercise.name)),))
+        hint = Finding("hint", TAKEN.format(exercise.name))
+        return Verdict(exercise.name, "not yours", 0, exercise.points, (hint,))
     answers = _Derivatives(exercise, cases, values, derivatives, ours or Ours(exercise, cases))
     for order in ("first", "second") if exercise.differentiated.twice else ("first",):
         faults = {i: answers.fault(i, order) for i in range(exercise.num_drawn(cases))}
         wrong = {i: fault for i, fault in faults.items() if fault}
         if wrong:
-            return _with_wrong_derivatives(exercise, cases, derivatives, wrong)
+            verdict = _with_wrong_derivatives(exercise, cases, derivatives, wrong)
+            return replace(verdict, findings=(*verdict.findings, *_notes(values)))
     return right_on(exercise, f"right on {len(cases)} inputs", values)
 
 
 class _Derivatives:
-    """An answer's derivatives, compared with the reference's, or where there is none with the differences of answers."""
+    """An answer's derivatives, compared with the reference's, or with the differences of answers nearby."""
 
-    def __init__(self, exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome], derivatives: Sequence[Outcome],
-                 ours: Ours):
+    def __init__(self, exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome],
+                 derivatives: Sequence[Outcome], ours: Ours):
         self._exercise, self._cases, self._values = exercise, cases, values
         self._derivatives, self._ours = derivatives, ours
         self._num_drawn = exercise.num_drawn(cases)

@@ -29,7 +29,7 @@ import torch
 from .. import exercises
 from ..exercises import verdict as verdicts
 from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
-from ..exercises.derivatives import Differentiated, has_form
+from ..exercises.derivatives import Differentiated, are_derivatives
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
 from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
@@ -444,7 +444,7 @@ def _outcome(reply: dict[str, Any], exercise: Exercise, wanted: Differentiated |
         and type(printed) is int
         and printed >= 0
         and type(parts["taken"]) is bool
-        and (wanted is None or error is not None or has_form(parts["value"], wanted))
+        and (wanted is None or error is not None or are_derivatives(parts["value"], wanted))
     )
     if not has_form:
         raise Died(BROKEN_OFF)
