@@ -26,12 +26,14 @@ class Differentiated:
     ``twice``: a network is trained on a derivative, such as a force, so the second one counts. ``nearby`` is
     for answers that are judged by their properties, and so need not be the reference's. It makes a case whose
     inputs lie close to those of another; the difference of the answers says what the derivative has to be.
+    ``left_out(case)`` says on which cases right answers have different derivatives.
     """
 
     inputs: tuple[str, ...]
     parameters: bool = False
     twice: bool = False
     nearby: Callable[[Any], Any] | None = None
+    left_out: Callable[[Any], bool] | None = None
 
     @property
     def text(self) -> str:

@@ -260,6 +260,9 @@ class _Derivatives:
 
     def fault(self, i: int, order: str) -> Fault | None:
         """What is wrong with the derivatives of that order on drawn case i."""
+        left_out = self._exercise.differentiated.left_out
+        if left_out and left_out(self._cases[i]):
+            return None
         places = [i] if self._exercise.differentiated.nearby is None else [i, i + self._num_drawn]
         for place in places:
             if place >= len(self._derivatives):
