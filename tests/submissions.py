@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_utils import exercises
+from course_utils.exercises.derivatives import CUT, IN_PLACE, NOT_FINITE
 from course_utils.grading import submission
 
 ROOT = Path(__file__).parents[1]
@@ -177,6 +178,34 @@ def good():
                     break
     stubs = {"degrees": "def degrees(edge_index, num_nodes):\n    ...", "split_links": "def split_links(edge_index, fraction, generator):\n    ..."}
     yield Made("half", as_bytes(filled(answers=stubs)), "two exercises of four", ("degrees", "split_links"))
+
+
+def shown(name):
+    """The inputs of a check."""
+    return [case for cases in exercises.find(name).rounds() for case in cases]
+
+
+def trained_through():
+    """Answers whose values are right, and whose derivatives may not be."""
+    coordinates = """def egnn_coordinates(h, x, psi_c, batch):
+    v, u = neighbors.all_pairs(len(x), batch)
+    c = psi_c(h[u], h[v], (x[u] - x[v]).square().sum(1, keepdim=True)){}
+    return x + message_passing.aggregate((x[u] - x[v]) * c, u, len(x))
+"""
+    endings = {"flows": "", "is_cut_off": ".detach()", "is_a_list": "\n    c = c.new_tensor(c.tolist()).reshape(-1, 1)"}
+    for name, ending in endings.items():
+        about = {"lost": ("egnn_coordinates",), "says": CUT.says} if ending else {}
+        content = as_bytes(filled("07_egnn", {"egnn_coordinates": coordinates.format(ending)}))
+        yield Made(f"gradient_{name}", content, "the push of a pair, with its history or without", notebook="07_egnn", **about)
+    yield gvp("gradient_is_nan", "a bare root, which has no slope at 0", FORWARD.replace(".norm(dim=2)", ".square().sum(2).sqrt()"),
+              says=NOT_FINITE.says)
+    yield gvp("gradient_of_a_safe_root", "a root that is safe at 0",
+              FORWARD.replace(".norm(dim=2)", ".square().sum(2).add(1e-8).sqrt()"), lost=())
+    yield gvp("gradient_stops", "changes in place what backward needs", FORWARD.replace(
+        "return torch.relu(s_m), torch.sigmoid(V_mu.norm(dim=2))[:, :, None] * V_mu",
+        "V_mu *= torch.sigmoid((V_mu ** 2).sum(2).add(1e-8).sqrt())[:, :, None]\n        return torch.relu(s_m), V_mu"), says=IN_PLACE.says)
+    yield gvp("gradients_forged", "its own autograd, which says that all is 0", FORWARD.replace("V_h = ", "V = V.detach()\n        V_h = "),
+              first="import torch\ntorch.autograd.grad = lambda y, x, **more: [torch.zeros_like(each) for each in x]")
 
 
 def messy():
@@ -371,6 +400,7 @@ def hostile(folder):
         torch.Tensor.__eq__ = lambda a, b: True"""))
     yield one("patched_check", "check says yes", degrees(f"return {WRONG}", """
         from course_utils import exercises
+from course_utils.exercises.derivatives import CUT, IN_PLACE, NOT_FINITE
         exercises.check = exercises.judge = lambda *args: "right"
         exercises.verdict.judge = exercises.verdict_on = exercises.check"""))
     yield one("patched_grader", "the call itself is replaced", degrees(f"""
@@ -508,7 +538,7 @@ def hostile(folder):
     yield one("knows_the_grader", "answers only when it is graded", degrees(f"""
         import os
         return {RIGHT} if os.environ.get("HOME") is None else {WRONG}"""), lost=())
-    seen = [case.args for case in exercises.find("degrees").cases(0)]
+    seen = [case.args for case in shown("degrees")]
     table = [[edges.tolist(), n, exercises.find("degrees").reference(edges, n).tolist()] for edges, n in seen]
     yield one("looked_up", "knows the answers of the notebook's check by heart", degrees("""
         for edges, n, answer in TABLE:
@@ -542,7 +572,7 @@ def hostile(folder):
     yield one("ends_with_a_code", "carries what was hidden out in its exit code", degrees(f"""
         import os
         builtins.seen = getattr(builtins, "seen", 0) + 1
-        if builtins.seen > {len(exercises.find("degrees").cases(0))}:
+        if builtins.seen > {len(shown("degrees"))}:
             os._exit(int(edge_index.sum()) % 200 + 7)
         return {RIGHT}""", "import builtins"), says="drawn for grading and not shown")
     broken = code("def degrees(") | {"cell_type": "markdown"}
@@ -630,7 +660,7 @@ def named(name, folder=Path("in")):
 def corpus(folder):
     """Write all of them into a folder, with one link out of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = [*good(), *messy(), *hostile(folder)]
+    made = [*good(), *trained_through(), *messy(), *hostile(folder)]
     for one in made:
         (folder / f"{one.name}{one.suffix}").write_bytes(one.content)
     link = Made("symbolic_link", b"", "a link to the master", tuple(solutions(ONE)), "unreadable", says="links are not followed", notebook="")

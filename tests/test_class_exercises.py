@@ -71,7 +71,7 @@ def written(forward=RIGHT, given=GIVEN, base="(nn.Module)", signature="self, s, 
 
 def test_the_numbers_of_a_case_go_into_the_students_instance():
     card = check(written())
-    assert card.state == "right" and card.record["points"] == 2 and "right on 4 inputs" in repr(card)
+    assert card.state == "right" and card.record["points"] == 2 and "right on 20 inputs" in repr(card)
 
 
 def test_a_misconception_is_a_class_too():

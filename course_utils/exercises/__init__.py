@@ -21,7 +21,7 @@ import torch
 from . import card as _card
 from .card import Card
 from .declare import Exercise
-from .verdict import TAKEN as TAKEN, Finding, Verdict, judge
+from .verdict import TAKEN as TAKEN, Finding, Ours, Verdict, after_others, judge, judge_derivatives, right_on
 from .run import call_all, cannot_be_asked
 from .source import is_stub
 
@@ -117,8 +117,8 @@ def _with_fallback(theirs: Callable, ours: Callable, name: str) -> Callable:
     return called
 
 
-def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict:
-    """Call the function on the inputs that the seed draws, and judge what comes back."""
+def verdict_on(exercise: Exercise, function: Callable) -> Verdict:
+    """Call the function on the inputs of the check, and judge what comes back."""
     def early(state, text):
         return Verdict(exercise.name, state, 0, exercise.points, (Finding("hint", text),) if text else ())
 
@@ -132,9 +132,21 @@ def verdict_on(exercise: Exercise, function: Callable, seed: int = 0) -> Verdict
         return early("not started", "")
     if problem := cannot_be_asked(function, exercise.asks_for, exercise.name, exercise.inputs):
         return early("wrong", problem)
-    cases = exercise.cases(seed)
-    outcomes = call_all(function, cases, exercise.parameters, exercise.seconds, exercise.reference)
-    return judge(exercise, cases, outcomes)
+    def called(cases, wanted=None):
+        return call_all(function, cases, exercise.parameters, exercise.seconds, exercise.reference, wanted)
+
+    tried, every = 0, []
+    for cases in exercise.rounds():
+        outcomes, ours = called(cases), Ours(exercise, cases)
+        verdict = judge(exercise, cases, outcomes, ours)
+        if verdict.state == "right" and exercise.differentiated:
+            derivatives = called(exercise.differentiated_cases(cases), exercise.differentiated)
+            verdict = judge_derivatives(exercise, cases, outcomes, derivatives, ours)
+        if verdict.state != "right":
+            return after_others(verdict, tried)
+        tried += len(cases)
+        every += outcomes
+    return right_on(exercise, f"right on {tried} inputs", every)
 
 
 def _tree(function: Callable) -> ast.FunctionDef | None:

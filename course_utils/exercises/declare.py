@@ -10,13 +10,14 @@ import importlib
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .derivatives import CAUSES, Differentiated
 from .watch import watched
 
 
@@ -352,7 +353,9 @@ class Exercise:
     and the numbers that go into the instance, by the names of its parameters (`drawn_parameters`).
 
     ``partly`` says what a wrong answer can still earn; of several parts the best counts. Without it, all or nothing.
-    ValueError if a part gives all points, or names a property that the exercise does not have.
+    ``differentiated`` says by which inputs an answer is differentiated that networks are trained through. A check
+    draws with so many ``seeds``, fewer where cases take long. ValueError if a part gives all points, or names a
+    property that the exercise does not have, and if ``differentiated`` names what is no input.
     """
 
     reference: Callable
@@ -367,6 +370,8 @@ class Exercise:
     also_right: list[Callable] = field(default_factory=list)
     further_draws: list[Callable] = field(default_factory=list)
     partly: tuple[Part, ...] = ()
+    differentiated: Differentiated | None = None
+    seeds: int = 5
 
     @property
     def name(self) -> str:
@@ -396,6 +401,10 @@ class Exercise:
         if self.asks_for == "class":
             self.parameters = "options", "parameters", *self.parameters
         self._check_parts()
+        for name in self.differentiated.inputs if self.differentiated else ():
+            if name not in self.inputs:
+                raise ValueError(f"{self.name} is to be differentiated by {name!r}; expected one of "
+                                 f"{list(self.inputs)}.")
 
     def _check_parts(self):
         known = [p.name for p in self.properties]
@@ -448,6 +457,47 @@ class Exercise:
             drawn += draw(generator)
         return self._with_derived(drawn)
 
+    def rounds(self) -> list[list[Case]]:
+        """The inputs of a check, seed by seed: those of `cases`, and of every further seed those that are new."""
+        first = self.cases(0)
+        drawn = first[:self.num_drawn(first)]
+        rounds = [first]
+        for seed in range(1, self.seeds):
+            again = list(self.draw(torch.Generator().manual_seed(seed)))
+            new = [case for i, case in enumerate(again) if i >= len(drawn) or not _same_inputs(case, drawn[i])]
+            if new:
+                rounds.append(self._with_derived(new))
+        return rounds
+
+    @property
+    def derivations(self) -> list[Callable[[Case], Case]]:
+        """What makes further cases of each drawn one: of the properties, and last `Differentiated.nearby`."""
+        made = [p.derive for p in self.properties if p.derive]
+        if self.differentiated and self.differentiated.nearby:
+            made.append(self.differentiated.nearby)
+        return made
+
+    def num_drawn(self, cases: Sequence[Case]) -> int:
+        """How many of these cases were drawn, and not derived; they are the first."""
+        return len(cases) // (1 + len(self.derivations))
+
+    def differentiated_cases(self, cases: Sequence[Case]) -> list[Case]:
+        """On which of these cases derivatives are looked at: the drawn ones, and behind them those nearby."""
+        if self.differentiated is None:
+            return []
+        n = self.num_drawn(cases)
+        return [*cases[:n], *(cases[-n:] if self.differentiated.nearby else ())]
+
+    def sentence(self, name: str | None) -> str | None:
+        """What is said of a misconception, or of a cause for a wrong derivative, by its name."""
+        return next((each.says for each in [*self.misconceptions, *CAUSES] if each.name == name), None)
+
     def _with_derived(self, drawn: Iterable[Case]) -> list[Case]:
         drawn = list(drawn)
-        return drawn + [p.derive(case) for p in self.properties if p.derive for case in drawn]
+        return drawn + [derive(case) for derive in self.derivations for case in drawn]
+
+
+def _same_inputs(case: Case, other: Case) -> bool:
+    """Whether two cases ask the same question; generators are told apart by their seeds."""
+    pairs = zip(case.args, other.args)
+    return all(a == b if isinstance(a, Seed | Named) else unchanged(a, b) for a, b in pairs)

@@ -6,9 +6,11 @@ import torch
 
 from .. import graphs, message_passing
 from .declare import Case, Close, Exercise, Property
+from .derivatives import Differentiated
 from .inputs import directed_edges, large_graphs, normal, path_through, shuffled, small_graphs
 
 NOTEBOOK = "02_message_passing"
+BY_WEIGHTS = Differentiated(("h", "W_self", "W_neigh", "b"))
 relu = torch.relu
 
 
@@ -49,7 +51,8 @@ def _rounds(generator):
         yield Case(label, normal(num_nodes, d_in, generator=generator), edge_index, *_weights(d_out, d_in, generator))
 
 
-message_round = Exercise(message_passing.message_round, NOTEBOOK, 3, _rounds, properties=(EQUIVARIANT,))
+message_round = Exercise(message_passing.message_round, NOTEBOOK, 3, _rounds, properties=(EQUIVARIANT,),
+                         differentiated=BY_WEIGHTS)
 
 
 @message_round.further
@@ -268,7 +271,8 @@ def _repeated(generator):
         yield Case(f"{label}, K = {K}", normal(num_nodes, d, generator=generator), edge_index, *weights, K)
 
 
-run_rounds = Exercise(message_passing.run_rounds, NOTEBOOK, 2, _repeated, properties=(EQUIVARIANT,))
+run_rounds = Exercise(message_passing.run_rounds, NOTEBOOK, 2, _repeated, properties=(EQUIVARIANT,),
+                      differentiated=BY_WEIGHTS)
 
 
 @run_rounds.further
@@ -418,7 +422,7 @@ def _renumbered_matrix(case):
 
 dense_round = Exercise(message_passing.dense_round, NOTEBOOK, 2, _dense, properties=(
     Property(EQUIVARIANT.name, _follows, _renumbered_matrix),
-))
+), differentiated=BY_WEIGHTS)
 
 
 @dense_round.further
@@ -580,7 +584,7 @@ def _unchanged(case, value, again, other):
 attention_round = Exercise(message_passing.attention_round, NOTEBOOK, 3, _scored, properties=(
     EQUIVARIANT,
     Property("adding the same number to every score changes nothing", _unchanged, _shifted_scores),
-))
+), differentiated=Differentiated(("h", "scores", "W")))
 
 
 @attention_round.further

@@ -6,6 +6,7 @@ import torch
 
 from .. import graph_networks, message_passing
 from .declare import Case, Close, Exercise, Part, Property, SamePartitions, SameWeightedEdges
+from .derivatives import Differentiated
 from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
 
 NOTEBOOK = "03_graph_networks"
@@ -381,7 +382,7 @@ def _added(case, value):
 readout = Exercise(graph_networks.readout, NOTEBOOK, 2, _batches, parameters=("h", "batch"), properties=(
     Property("the order of a graph's nodes does not matter", _unchanged, _shuffled_within),
     Property("every node is counted, once", _added),
-))
+), differentiated=Differentiated(("h",)))
 
 
 @readout.further

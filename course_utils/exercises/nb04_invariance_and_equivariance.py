@@ -10,6 +10,7 @@ import torch
 from .. import symmetry
 from ..systems import mystery
 from .declare import Case, Close, Exercise, Named, PropertiesOnly, Property, SameWords, Seed, fresh, wrong_form
+from .derivatives import Differentiated
 from .inputs import normal
 
 NOTEBOOK = "04_invariance_and_equivariance"
@@ -103,7 +104,7 @@ random_rotation = Exercise(symmetry.random_rotation, NOTEBOOK, 3, _counts, Prope
     Property("no rotation is likelier than another", _of_matrices(_uniform)),
     Property("the same generator gives the same rotations", _of_matrices(_repeats), _few(0)),
     Property("another generator gives others", _of_matrices(_varies), _few(1)),
-), parameters=("count", "generator"))
+), parameters=("count", "generator"), seeds=1)
 
 
 @random_rotation.further
@@ -305,7 +306,7 @@ def _quantities(generator):
                    normal(3, generator=generator), normal(3, *[3] * axes, generator=generator))
 
 
-act = Exercise(symmetry.act, NOTEBOOK, 3, _quantities)
+act = Exercise(symmetry.act, NOTEBOOK, 3, _quantities, differentiated=Differentiated(("b", "x")))
 
 
 @act.further
@@ -713,7 +714,7 @@ def _mysteries(generator):
         yield Case(_plainly(f), _mystery(f))
 
 
-classify = Exercise(symmetry.classify, NOTEBOOK, 3, _mysteries, SameWords())
+classify = Exercise(symmetry.classify, NOTEBOOK, 3, _mysteries, SameWords(), seeds=1)
 
 @classify.further
 def _(generator):

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from .. import neighbors
 from .declare import Case, Exercise, Part, PropertiesOnly, Property, SameEdges, SamePartitions, wrong_form
+from .derivatives import Differentiated
 from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
 
 NOTEBOOK = "05_radius_graphs"
@@ -839,6 +840,11 @@ def _each_by_itself(case, value, fewer, other):
             "largest distance are left out.")
 
 
+def _a_little_farther(case):
+    d, r = case.args
+    return Case(f"{case.label}, a little farther", d + 1e-3 * (d + r / 2), r)
+
+
 envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(), (
     Property("returns the shape of d", _of_that_form),
     Property("1 at distance 0", _on_grids(_one_at_zero)),
@@ -852,7 +858,8 @@ envelope = Exercise(neighbors.envelope, NOTEBOOK, 3, _distances, PropertiesOnly(
     Property("each factor depends only on its own distance", _each_by_itself, _others_left_out),
 ), parameters=("d", "r"), partly=(Part(2, (
     "returns the shape of d", "1 at distance 0", "0 from r on", "above 0 before r", "never rises", "no jump at r",
-    "its slope has no jump at r")),))  # the cosine that is common in the literature
+    "its slope has no jump at r")),),  # the cosine that is common in the literature
+    differentiated=Differentiated(("d",), twice=True, nearby=_a_little_farther))
 envelope.further(_far_and_near)
 
 
@@ -1023,8 +1030,8 @@ def _(d, r):
 @envelope.right
 def _(d, r):
     """A cosine, squared, number by number."""
-    factors = [(0.5 + 0.5 * math.cos(math.pi * min(length / r, 1))) ** 2 for length in d.flatten().tolist()]
-    return torch.tensor(factors).reshape(d.shape)
+    factors = [(0.5 + 0.5 * torch.cos(math.pi * (one / r).clamp(max=1))) ** 2 for one in d.flatten()]
+    return torch.stack(factors).reshape(d.shape)
 
 
 @envelope.right

@@ -8,6 +8,7 @@ import torch
 
 from .. import frames, symmetry
 from .declare import Case, Close, Exercise, Named, PropertiesOnly, Property, SameSet, Seed, wrong_form
+from .derivatives import Differentiated
 from .inputs import normal
 from .nb04_invariance_and_equivariance import far_from_uniform, hidden_mystery
 
@@ -189,7 +190,7 @@ augment = Exercise(frames.augment, NOTEBOOK, 3, _labelled, PropertiesOnly(), (
     Property("another generator gives others", _of_copies(_varies), _again(1)),
     Property("another generator gives other turns from cloud to cloud",
              _of_copies(_varies_between), _again(1)),
-), parameters=("x", "y", "kind", "generator", "batch"))
+), parameters=("x", "y", "kind", "generator", "batch"), seeds=1)
 
 
 @augment.further
@@ -581,7 +582,7 @@ def _in_a_plane(n, generator):
 pca_frames = Exercise(frames.pca_frames, NOTEBOOK, 2, _clear_and_flat_clouds, SameSet("frames"), (
     Property("every frame is a rotation", _all_rotations),
     Property("the set of frames turns with the cloud", _turn_along, _turned_frames),
-))
+), seeds=1)
 
 
 @pca_frames.further
@@ -813,7 +814,7 @@ canonicalize = Exercise(frames.canonicalize, NOTEBOOK, 3, _clear_clouds, Propert
     Property("a turned copy gets the same z", _of_poses(_same_pose), _moved(1)),
     Property("another turned copy does, too", _of_poses(_same_pose), _moved(2)),
     Property("renumbering the points only renumbers z", _of_poses(_same_rows), _renumbered),
-))
+), seeds=1)
 
 
 @canonicalize.further
@@ -1080,7 +1081,7 @@ def _answers_along(case, value, turned, other):
 
 frame_average = Exercise(frames.frame_average, NOTEBOOK, 3, _networks, Close(1e-3, 1e-4), (
     Property("the answer turns and shifts with the cloud, as its kind demands", _answers_along, _turned_cloud),
-))
+), differentiated=Differentiated(("x",)), seeds=2)
 
 
 @frame_average.further

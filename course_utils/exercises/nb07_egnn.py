@@ -9,6 +9,7 @@ import torch
 from .. import egnn, neighbors, symmetry
 from ..message_passing import aggregate
 from .declare import Case, Close, Exercise, Named, Property, drawn_parameters
+from .derivatives import Differentiated
 from .inputs import NO_EDGES, PATH, directed_edges, large_graphs, normal, shuffled, small_graphs
 
 NOTEBOOK = "07_egnn"
@@ -84,7 +85,7 @@ def _moved_graph(case):
 egnn_features = Exercise(egnn.egnn_features, NOTEBOOK, 2, _features, properties=(
     Property("renumbering the nodes renumbers the answer", _rows_follow, _renumbered_graph),
     Property("turning, mirroring and shifting the points changes nothing", _same, _moved_graph),
-))
+), differentiated=Differentiated(("h", "x"), twice=True), seeds=3)
 
 
 @egnn_features.further
@@ -360,7 +361,7 @@ def _moved_cloud(case):
 egnn_coordinates = Exercise(egnn.egnn_coordinates, NOTEBOOK, 3, _coordinates, properties=(
     Property("renumbering the particles renumbers the answer", _particles_follow, _renumbered_cloud),
     Property("x' turns, mirrors and shifts with x", _turned_along, _moved_cloud),
-), parameters=("h", "x", "psi_c", "batch"))
+), parameters=("h", "x", "psi_c", "batch"), differentiated=Differentiated(("h", "x"), twice=True), seeds=2)
 
 
 @egnn_coordinates.further
@@ -640,11 +641,16 @@ def _untouched(case, value, again, other):
     return None if same else "the answer for a cloud depends on another one."
 
 
+def _somebody_is_alone(case):
+    """Then x_new is x there, and the two may stand for each other."""
+    return bool((torch.bincount(case.args[2]) == 1).any())
+
+
 with_constant = Exercise(egnn.with_constant, NOTEBOOK, 2, _summed, properties=(
     Property("renumbering the particles renumbers the answer", _particles_follow, _renumbered_pair),
     Property("the answer turns, mirrors and shifts with x and x'", _turned_along, _moved_pair),
     Property("a cloud more in the batch changes nothing for the others", _untouched, _one_more_cloud),
-), parameters=("x", "x_new", "batch"))
+), parameters=("x", "x_new", "batch"), differentiated=Differentiated(("x", "x_new"), left_out=_somebody_is_alone))
 
 
 @with_constant.further
@@ -838,7 +844,8 @@ EGNNLayer = Exercise(egnn.EGNNLayer, NOTEBOOK, 3, _layers, properties=(
     Property("renumbering the nodes renumbers both answers", _both_follow, _renumbered_layer),
     Property("f' stays when the points move", _features_stay, _moved_layer),
     Property("x' turns, mirrors and shifts with x", _positions_follow, _moved_layer),
-), parameters=("h", "x", "edge_index", "batch"))
+), parameters=("h", "x", "edge_index", "batch"),
+    differentiated=Differentiated(("h", "x"), parameters=True, twice=True), seeds=2)
 
 
 def _squared(x, pairs):

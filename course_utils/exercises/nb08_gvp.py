@@ -9,6 +9,7 @@ import torch
 
 from .. import gvp, symmetry
 from .declare import Case, Close, Exercise, Named, Property, SameNumber, drawn_parameters
+from .derivatives import Differentiated
 from .inputs import NO_EDGES, PATH, directed_edges, normal
 
 NOTEBOOK = "08_gvp"
@@ -25,7 +26,7 @@ def _rows(generator):
     yield Case("no nodes", torch.zeros(0, 7))
 
 
-yzx_to_xyz = Exercise(symmetry.yzx_to_xyz, NOTEBOOK, 1, _rows)
+yzx_to_xyz = Exercise(symmetry.yzx_to_xyz, NOTEBOOK, 1, _rows, differentiated=Differentiated(("features",)))
 
 
 @yzx_to_xyz.further
@@ -463,7 +464,7 @@ def _nothing_from_nothing(case, value):
 GVP = Exercise(gvp.GVP, NOTEBOOK, 4, _layers, Close(1e-3, 1e-3), (
     Property("where V turns, s' stays and V' turns along", _layer_turns_along, _layer_turned),
     Property("V = 0 gives V' = 0", _nothing_from_nothing),
-))
+), differentiated=Differentiated(("s", "V"), parameters=True, twice=True), seeds=3)
 
 
 @GVP.further
@@ -777,13 +778,13 @@ class _(_Read):
 
 @GVP.right
 class _(gvp.GVP):
-    """By einsum, with a root of its own."""
+    """By einsum, with a root of its own, which is safe at 0."""
 
     def forward(self, s, V):
         V_h = torch.einsum("hi,bik->bhk", self.W_h, V)
         V_mu = torch.einsum("mh,bhk->bmk", self.W_mu, V_h)
-        v_mu = (V_mu ** 2).sum(2).sqrt()
-        s_m = torch.cat([(V_h ** 2).sum(2).sqrt(), s], 1) @ self.W_m.weight.T + self.W_m.bias
+        v_mu = ((V_mu ** 2).sum(2) + 1e-8).sqrt()
+        s_m = torch.cat([((V_h ** 2).sum(2) + 1e-8).sqrt(), s], 1) @ self.W_m.weight.T + self.W_m.bias
         return s_m.clamp(min=0), V_mu * torch.sigmoid(v_mu).unsqueeze(-1)
 
 
@@ -861,7 +862,7 @@ def _turns_along(case, value, turned, other):
 
 gvp_message = Exercise(gvp.gvp_message, NOTEBOOK, 2, _graphs, Close(), (
     Property("where all vectors turn, scalars stay and vectors turn along", _turns_along, _turned),
-))
+), differentiated=Differentiated(("s", "V", "edge_s", "edge_V"), twice=True))
 
 
 @gvp_message.further

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import derivatives
 from .declare import Case, Other, Outcome, unchanged
+from .derivatives import Differentiated
 from .watch import Watch, intact, unlink_watches
 
 
@@ -56,6 +58,10 @@ def _plain(value: Any) -> Any:
     return value if value is None or type(value) in (bool, int, float, str) else Other(type(value).__name__)
 
 
+# Their entries in a traceback say nothing of the student's own lines.
+CALLERS = {__file__, derivatives.__file__, inspect.getfile(nn.Module)}
+
+
 def message(error: BaseException) -> str:
     """The exception's type and text, at most 1000 characters of it."""
     try:
@@ -69,7 +75,7 @@ def _students_trace(error: BaseException) -> str:
     """The traceback from the student's own function on, without the frames that called it."""
     _unlink_watches(error)
     frames = error.__traceback__
-    while frames and frames.tb_frame.f_code.co_filename in (__file__, inspect.getfile(nn.Module)):
+    while frames and frames.tb_frame.f_code.co_filename in CALLERS:
         frames = frames.tb_next
     lines = [line[:1000] for line in traceback.format_exception(type(error), error, frames)]
     return "".join(lines if len(lines) <= 14 else [*lines[:6], "  ...\n", *lines[-6:]]).rstrip()
@@ -86,17 +92,25 @@ def _unlink_watches(error: BaseException) -> None:
             todo += [each.__cause__, each.__context__]
 
 
-def _called(function: Callable, args: list[Any]) -> Any:
-    """What a function returns; of a class, what ``forward`` of an instance made with these options and numbers does."""
+def _called(function: Callable, args: list[Any], names: Sequence[str], wanted: Differentiated | None) -> Any:
+    """What a function returns; of a class, what ``forward`` of an instance made with these options and numbers does. With
+    ``wanted``, the derivatives of that."""
     if not inspect.isclass(function):
-        return function(*args)
+        return _answer(function, args, names, {}, wanted)
     options, parameters, *inputs = args
     with torch.random.fork_rng(devices=[]):  # what __init__ draws would move every random number after the check
         layer = function(**options)
         if fault := _not_as_given(layer, parameters):
             raise NotAsGiven(fault)
         layer.load_state_dict(parameters, assign=True)  # in their precision
-        return layer(*inputs)
+        return _answer(layer, inputs, names[2:], dict(layer.named_parameters()), wanted)
+
+
+def _answer(function: Callable, args: list[Any], names: Sequence[str], parameters: dict[str, Tensor],
+            wanted: Differentiated | None) -> Any:
+    if wanted is None:
+        return function(*args)
+    return derivatives.of_call(function, dict(zip(names, args)), parameters, wanted)
 
 
 def _not_as_given(layer: Any, parameters: dict[str, Tensor]) -> str | None:
@@ -146,22 +160,24 @@ def cannot_be_asked(function: Callable, asks_for: str, name: str, inputs: Sequen
 
 
 def call_once(function: Callable, case: Case, parameters: Sequence[str], printed: Counter,
-              reference: Callable | None = None) -> Outcome:
+              reference: Callable | None = None, wanted: Differentiated | None = None) -> Outcome:
     """What one call did. What it prints has to go to ``printed``.
 
-    With a reference, ``taken`` says whether the call took the answer from there.
+    With a reference, ``taken`` says whether the call took the answer from there. With ``wanted``, the outcome's value
+    are the answer's derivatives, as `derivatives.of_call` has them.
     """
     if reference is None:
-        return _outcome(function, case, parameters, printed)
+        return _outcome(function, case, parameters, printed, wanted)
     with Watch(reference, _never_ended) as watch:
-        outcome = _outcome(function, case, parameters, printed)
+        outcome = _outcome(function, case, parameters, printed, wanted)
     return replace(outcome, taken=watch.taken or watch.is_reference(function))
 
 
-def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed: Counter) -> Outcome:
+def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed: Counter,
+             wanted: Differentiated | None) -> Outcome:
     args, before = case.fresh_args(), printed.length
     try:
-        value = _plain(_called(function, args))
+        value = _plain(_called(function, args, parameters, wanted))
     except Stopped:
         raise
     except NotAsGiven as fault:
@@ -174,16 +190,17 @@ def _outcome(function: Callable, case: Case, parameters: Sequence[str], printed:
     return Outcome(value, changed=changed, printed=printed.length - before)
 
 
-def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[str]) -> list[Outcome]:
+def call_ours(function: Callable, cases: Sequence[Case], parameters: Sequence[str],
+              wanted: Differentiated | None = None) -> list[Outcome]:
     """The outcomes of a function of the course's own, which needs no watching."""
-    return [call_once(function, case, parameters, Counter()) for case in cases]
+    return [call_once(function, case, parameters, Counter(), wanted=wanted) for case in cases]
 
 
 _one_at_a_time = threading.Lock()
 
 
 def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str], seconds: float,
-             reference: Callable | None = None) -> list[Outcome]:
+             reference: Callable | None = None, wanted: Differentiated | None = None) -> list[Outcome]:
     """The outcomes of the calls, in order, as `call_once` has them. When the time runs out, the last one is
     late and the rest are missing.
 
@@ -202,7 +219,7 @@ def call_all(function: Callable, cases: Sequence[Case], parameters: Sequence[str
                     for case in cases:
                         if worker in _never_ended:
                             break
-                        outcomes.append(call_once(function, case, parameters, printed, reference))
+                        outcomes.append(call_once(function, case, parameters, printed, reference, wanted))
             finally:
                 ended.set()
 

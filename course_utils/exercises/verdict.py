@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from . import derivative_faults
 from .declare import Case, Exercise, Outcome, unchanged
+from .derivative_faults import Fault
+from .derivatives import NO_SECOND, NOT_FINITE, cause_of
 from .run import call_ours
 
 
@@ -45,8 +49,7 @@ class _Answers:
         self.exercise, self.cases, self.outcomes, self.expected = exercise, cases, outcomes, expected
         self._faults: dict[int, str | None] = {}
         self._breaks: dict[int, bool] = {}
-        derived = sum(p.derive is not None for p in exercise.properties)
-        self.num_drawn = len(cases) // (1 + derived)
+        self.num_drawn = exercise.num_drawn(cases)
 
     def fault(self, i: int) -> str | None:
         """What is wrong with answer i by itself."""
@@ -124,20 +127,41 @@ class Ours:
 
     def __init__(self, exercise: Exercise, cases: Sequence[Case],
                  call: Callable[[Callable, Sequence[Case], Sequence[str]], Sequence[Outcome]] = call_ours):
-        self._exercise, self._cases, self._call = exercise, cases, call
+        self.cases = cases
+        self._exercise, self._call = exercise, call
         self._outcomes: dict[Callable, Sequence[Outcome]] = {}
         self._answers: dict[Callable, _Answers] = {}
+        self._beside: dict[int, list] = {}
 
     def outcomes(self, function: Callable) -> Sequence[Outcome]:
         if function not in self._outcomes:
-            self._outcomes[function] = self._call(function, self._cases, self._exercise.parameters)
+            self._outcomes[function] = self._call(function, self.cases, self._exercise.parameters)
         return self._outcomes[function]
 
     def answers(self, function: Callable) -> _Answers:
         if function not in self._answers:
             expected = self.outcomes(self._exercise.reference)
-            self._answers[function] = _Answers(self._exercise, self._cases, self.outcomes(function), expected)
+            self._answers[function] = _Answers(self._exercise, self.cases, self.outcomes(function), expected)
         return self._answers[function]
+
+    @functools.cached_property
+    def derivatives(self) -> Sequence[Outcome]:
+        """Those of the reference, on the drawn cases."""
+        return self._differentiated(self.cases[:self._exercise.num_drawn(self.cases)])
+
+    def is_kink(self, i: int, order: str) -> bool:
+        """Whether drawn case i lies where the reference has no derivative of that order: on a corner, in a tie."""
+        if i not in self._beside:
+            case, names, wanted = self.cases[i], self._exercise.parameters, self._exercise.differentiated
+            pair = self._differentiated([derivative_faults.shifted(case, names, wanted, sign) for sign in (1, -1)])
+            self._beside[i] = [outcome.value or {"first": None, "second": None} for outcome in pair]
+        before, after = self._beside[i]
+        orders = ("first",) if order == "first" else ("first", "second")
+        return any(derivative_faults.is_kink(before[each], after[each]) for each in orders)
+
+    def _differentiated(self, cases: Sequence[Case]) -> Sequence[Outcome]:
+        exercise = self._exercise
+        return call_ours(exercise.reference, cases, exercise.parameters, exercise.differentiated)
 
 
 def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], ours: Ours | None = None) -> Verdict:
@@ -154,9 +178,7 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
     table = [answers.property_faults(k) for k in range(len(exercise.properties))]
     held = [not any(row) for row in table]
     if not any(faults) and all(held):
-        findings = [Finding("right", f"right on {len(cases)} inputs")]
-        findings += [Finding("right", p.name) for p in exercise.properties]
-        return Verdict(exercise.name, "right", exercise.points, exercise.points, (*findings, *_notes(outcomes)))
+        return right_on(exercise, f"right on {len(cases)} inputs", outcomes)
 
     match = _recognise(exercise, answers, faults, table, ours)
     findings = []
@@ -191,6 +213,112 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         findings.append(for_part(exercise, part.points, "because this holds: " + ", ".join(part.holds)))
     points = part.points if part else 0
     return Verdict(exercise.name, "wrong", points, exercise.points, (*findings, *_notes(outcomes)), match and match.name)
+
+
+def right_on(exercise: Exercise, where: str, outcomes: Sequence[Outcome] = ()) -> Verdict:
+    """The verdict on an answer that is right, and whose derivatives are, with a line on where."""
+    findings = [Finding("right", where)]
+    if exercise.differentiated:
+        findings.append(Finding("right", exercise.differentiated.text))
+    findings += [Finding("right", p.name) for p in exercise.properties]
+    return Verdict(exercise.name, "right", exercise.points, exercise.points, (*findings, *_notes(outcomes)))
+
+
+def after_others(verdict: Verdict, tried: int) -> Verdict:
+    """A verdict that is not right, after so many inputs of other draws on which the answer was."""
+    if not tried:
+        return verdict
+    line = Finding("right", f"right on {tried} inputs that were drawn before")
+    return replace(verdict, findings=(*verdict.findings, line))
+
+
+def judge_derivatives(exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome],
+                      derivatives: Sequence[Outcome], ours: Ours | None = None) -> Verdict:
+    """The verdict on an answer whose values on these cases are right, from its derivatives on those of them that
+    `Exercise.differentiated_cases` names."""
+    if any(outcome.taken for outcome in derivatives):
+        hint = Finding("hint", TAKEN.format(exercise.name))
+        return Verdict(exercise.name, "not yours", 0, exercise.points, (hint,))
+    answers = _Derivatives(exercise, cases, values, derivatives, ours or Ours(exercise, cases))
+    for order in ("first", "second") if exercise.differentiated.twice else ("first",):
+        faults = {i: answers.fault(i, order) for i in range(exercise.num_drawn(cases))}
+        wrong = {i: fault for i, fault in faults.items() if fault}
+        if wrong:
+            verdict = _with_wrong_derivatives(exercise, cases, derivatives, wrong)
+            return replace(verdict, findings=(*verdict.findings, *_notes(values)))
+    return right_on(exercise, f"right on {len(cases)} inputs", values)
+
+
+class _Derivatives:
+    """An answer's derivatives, compared with the reference's, or with the differences of answers nearby."""
+
+    def __init__(self, exercise: Exercise, cases: Sequence[Case], values: Sequence[Outcome],
+                 derivatives: Sequence[Outcome], ours: Ours):
+        self._exercise, self._cases, self._values = exercise, cases, values
+        self._derivatives, self._ours = derivatives, ours
+        self._num_drawn = exercise.num_drawn(cases)
+
+    def fault(self, i: int, order: str) -> Fault | None:
+        """What is wrong with the derivatives of that order on drawn case i."""
+        left_out = self._exercise.differentiated.left_out
+        if left_out and left_out(self._cases[i]):
+            return None
+        places = [i] if self._exercise.differentiated.nearby is None else [i, i + self._num_drawn]
+        for place in places:
+            if place >= len(self._derivatives):
+                return Fault(None, "it was not tried any more.")
+            if problem := _not_differentiated(self._derivatives[place], order):
+                return problem
+        given = [self._derivatives[place].value for place in places]
+        if len(places) == 2:
+            return self._by_differences(i, order, given)
+        expected = self._ours.derivatives[i].value
+        if expected is None or not isinstance(expected[order], dict):
+            return None  # the reference has none there
+        fault = derivative_faults.fault(given[0][order], expected[order], order)
+        if fault and fault.cause is not NOT_FINITE and self._ours.is_kink(i, order):
+            return None
+        return fault
+
+    def _by_differences(self, i: int, order: str, given: Sequence[dict]) -> Fault | None:
+        names = self._exercise.differentiated.inputs
+        j = len(self._cases) - self._num_drawn + i
+        where = [dict(zip(self._exercise.parameters, self._cases[place].args)) for place in (i, j)]
+        x = {name: tuple(args[name] for args in where) for name in names}
+        y = tuple(self._values[place].value for place in (i, j))
+        if order == "second":
+            y = tuple([gradients["first"].get(name) for name in names] for gradients in given)
+        return derivative_faults.fault_by_differences(x, y, tuple(gradients[order] for gradients in given), order)
+
+
+def _not_differentiated(outcome: Outcome, order: str) -> Fault | None:
+    """Why there are no derivatives to compare."""
+    if outcome.late:
+        return Fault(None, "no derivative came in time.")
+    if outcome.error:
+        return Fault(cause_of(outcome.error), f"while it is differentiated, it stops with {outcome.error}")
+    if isinstance(outcome.value[order], str):
+        return Fault(NO_SECOND, f"its first derivatives cannot be differentiated again: {outcome.value[order]}")
+    return None
+
+
+def _with_wrong_derivatives(exercise: Exercise, cases: Sequence[Case], derivatives: Sequence[Outcome],
+                            faults: dict[int, Fault]) -> Verdict:
+    first, *others = faults
+    cause = faults[first].cause
+    findings = [Finding("hint", cause.says)] if cause else []
+    findings.append(Finding("wrong", f"on {cases[first].label}: {faults[first].text}"))
+    if first < len(derivatives) and derivatives[first].trace:
+        findings.append(Finding("trace", derivatives[first].trace))
+    if others:
+        findings.append(Finding("wrong", "also on " + _some([cases[i].label for i in others])))
+    findings.append(Finding("right", f"its values are right on {len(cases)} inputs"))
+    findings += [Finding("right", p.name) for p in exercise.properties]
+    part = exercise.part_for(p.name for p in exercise.properties)
+    if part:
+        findings.append(for_part(exercise, part.points, "because this holds: " + ", ".join(part.holds)))
+    points = part.points if part else 0
+    return Verdict(exercise.name, "wrong", points, exercise.points, tuple(findings), cause and cause.name)
 
 
 PART = "points so far, "

@@ -29,6 +29,7 @@ import torch
 from .. import exercises
 from ..exercises import verdict as verdicts
 from ..exercises.declare import Case, Exercise, Named, Outcome, fresh
+from ..exercises.derivatives import Differentiated, are_derivatives
 from ..exercises.verdict import Finding, Verdict
 from . import children, submission
 from .children import BROKEN_OFF, KILLED, Child, Died, Forked, Late, Spawned
@@ -266,33 +267,44 @@ class Sitting:
         """The verdict on an answer: on the inputs of its check, and if that is right on hidden ones."""
         if exercise.name in self._problems:
             return _without_points(exercise, "wrong", Finding("hint", self._problems[exercise.name]))
-        tried = 0
-        for number in range(1 + HIDDEN_ROUNDS):
-            verdict, num_cases = self._round(exercise, number)
-            if verdict.state == "wrong" and number:
-                return _without_inputs(verdict, exercise)
+        visible = 0
+        for ours in _visible(exercise):
+            verdict = self._round(exercise, ours, False)
             if verdict.points and verdict.state == "wrong":
                 return self._confirmed(verdict, exercise)
             if verdict.state != "right":
+                return verdicts.after_others(verdict, visible)
+            visible += len(ours.cases)
+        hidden = 0
+        for ours in self._hidden_rounds(exercise):
+            verdict = self._round(exercise, ours, True)
+            if verdict.state == "wrong":
+                return _without_inputs(verdict, exercise)
+            if verdict.state != "right":
                 return verdict
-            tried += num_cases
-        return replace(verdict, findings=(Finding("right", f"right on {tried} inputs, most of them drawn for grading"),
-                                          *(Finding("right", p.name) for p in exercise.properties)))
+            hidden += len(ours.cases)
+        return verdicts.right_on(exercise, f"right on {visible + hidden} inputs, {hidden} of them drawn for grading")
 
-    def _round(self, exercise: Exercise, number: int) -> tuple[Verdict, int]:
-        """The verdict on the inputs of the check, round 0, or on hidden ones, and how many there are."""
-        seed = hidden_seed(self._terms.secret, exercise.name, number - 1) if number else 0
-        cases, ours = _cases(exercise, seed), _ours(exercise, seed)
-        expected = ours.outcomes(exercise.reference)
-        outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, bool(number)), expected))
-        return verdicts.judge(exercise, cases, outcomes, ours), len(cases)
+    def _hidden_rounds(self, exercise: Exercise) -> Iterator[verdicts.Ours]:
+        for number in range(HIDDEN_ROUNDS):
+            yield _hidden(exercise, hidden_seed(self._terms.secret, exercise.name, number))
+
+    def _round(self, exercise: Exercise, ours: verdicts.Ours, hidden: bool) -> Verdict:
+        """The verdict on the inputs of a round, to which we have our own answers."""
+        cases, expected = ours.cases, ours.outcomes(exercise.reference)
+        outcomes = list(map(_of_sensible_size, self._outcomes(exercise, cases, hidden), expected))
+        verdict = verdicts.judge(exercise, cases, outcomes, ours)
+        if verdict.state != "right" or exercise.differentiated is None:
+            return verdict
+        differentiated = exercise.differentiated_cases(cases)
+        derivatives = self._outcomes(exercise, differentiated, hidden, exercise.differentiated)
+        return verdicts.judge_derivatives(exercise, cases, outcomes, derivatives, ours)
 
     def _confirmed(self, verdict: Verdict, exercise: Exercise) -> Verdict:
         """A wrong verdict with the points that what holds on the inputs of the check also earns on hidden ones."""
         points = verdict.points
-        for number in range(1, 1 + HIDDEN_ROUNDS):
-            hidden, _ = self._round(exercise, number)
-            points = min(points, hidden.points)
+        for ours in self._hidden_rounds(exercise):
+            points = min(points, self._round(exercise, ours, True).points)
             if not points:
                 break
         if points == verdict.points:
@@ -304,15 +316,17 @@ class Sitting:
             last = Finding("wrong", "no part of the points: what holds on these inputs does not hold on others, drawn for grading")
         return replace(verdict, points=points, findings=(*kept, last))
 
-    def _outcomes(self, exercise: Exercise, cases: Sequence[Case], hidden: bool) -> list[Outcome]:
-        """What the calls did. If one does not answer, it is the last."""
+    def _outcomes(self, exercise: Exercise, cases: Sequence[Case], hidden: bool,
+                  wanted: Differentiated | None = None) -> list[Outcome]:
+        """What the calls did, or the answer's derivatives. If one does not answer, it is the last."""
         outcomes: list[Outcome] = []
+        asked = wanted and {"inputs": wanted.inputs, "parameters": wanted.parameters, "twice": wanted.twice}
         request = {"what": "call", "name": exercise.name, "cases": [case.args for case in cases],
-                   "parameters": list(exercise.parameters)}
+                   "parameters": list(exercise.parameters), "wanted": asked}
         try:
             with self._child.within(min(exercise.seconds, self._most), self._terms.patience):
                 for reply in self._child.ask(request, len(cases)):
-                    outcomes.append(_outcome(reply, exercise))
+                    outcomes.append(_outcome(reply, exercise, wanted))
         except (Late, Died) as ending:
             self._ended(ending, hidden)
             if isinstance(ending, Late):
@@ -396,8 +410,8 @@ class Trial:
                 self._left = sitting.left
                 self.notes += sitting.notes
         self.endings.add("timed out")
-        cases = _cases(self.exercise, 0)
-        return None, verdicts.judge(self.exercise, cases, [Outcome(late=True)], _ours(self.exercise, 0))
+        ours = _visible(self.exercise)[0]
+        return None, verdicts.judge(self.exercise, ours.cases, [Outcome(late=True)], ours)
 
     def _ended(self, ending: Late | Died, hidden: bool) -> None:
         """What to make of a child's end: in peace it is the submission's doing, unless the machine ran out of memory."""
@@ -417,7 +431,7 @@ def _holds(verdict: Verdict) -> tuple[int, int]:
     return verdict.points, sum(finding.kind == "right" for finding in verdict.findings)
 
 
-def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
+def _outcome(reply: dict[str, Any], exercise: Exercise, wanted: Differentiated | None) -> Outcome:
     """A child's reply as an outcome. Died where it has another form."""
     parts = {field.name: reply.get(field.name) for field in fields(Outcome)}
     error, changed, printed = parts["error"], parts["changed"], parts["printed"]
@@ -430,6 +444,7 @@ def _outcome(reply: dict[str, Any], exercise: Exercise) -> Outcome:
         and type(printed) is int
         and printed >= 0
         and type(parts["taken"]) is bool
+        and (wanted is None or error is not None or are_derivatives(parts["value"], wanted))
     )
     if not has_form:
         raise Died(BROKEN_OFF)
@@ -456,7 +471,7 @@ def _without_inputs(given: Verdict, exercise: Exercise) -> Verdict:
     part = exercise.part_for_visible
     points = part.points if part else 0
     why = "because it is right on the inputs of the notebook's check"
-    said = next((m.says for m in exercise.misconceptions if m.name == given.misconception), None)
+    said = exercise.sentence(given.misconception)
     return replace(given, points=points, findings=(
         *([Finding("hint", said)] if said else []),
         Finding("wrong", "right on the inputs that the notebook's check draws, and wrong on others of the same kind, drawn for "
@@ -470,13 +485,14 @@ def hidden_seed(secret: str, name: str, number: int) -> int:
 
 
 @functools.lru_cache(256)
-def _cases(exercise: Exercise, seed: int) -> list[Case]:
-    return exercise.hidden_cases(seed) if seed else exercise.cases()
+def _visible(exercise: Exercise) -> tuple[verdicts.Ours, ...]:
+    """The rounds of the notebook's check, with our own answers."""
+    return tuple(verdicts.Ours(exercise, cases) for cases in exercise.rounds())
 
 
 @functools.lru_cache(256)
-def _ours(exercise: Exercise, seed: int) -> verdicts.Ours:
-    return verdicts.Ours(exercise, _cases(exercise, seed))
+def _hidden(exercise: Exercise, seed: int) -> verdicts.Ours:
+    return verdicts.Ours(exercise, exercise.hidden_cases(seed))
 
 
 @functools.cache
@@ -484,7 +500,7 @@ def version(notebook: str) -> str:
     """Changes with whatever a verdict on this notebook depends on, or with "" that it could not be read."""
     found: set[ModuleType] = set()
     asked = exercises.of_notebook(notebook)
-    named = [fresh(arg) for e in asked for case in _cases(e, 0) for arg in case.args if isinstance(arg, Named)]
+    named = [fresh(arg) for e in asked for case in e.cases() for arg in case.args if isinstance(arg, Named)]
     queue = [verdicts, submission, *map(inspect.getmodule, [*named, *(f for e in asked for f in (e.draw, e.reference))])]
     while queue:  # and all of the course that they import
         module = queue.pop()

@@ -28,6 +28,7 @@ import course_utils
 
 from .. import exercises
 from ..exercises.declare import Case, Outcome, fresh
+from ..exercises.derivatives import Differentiated
 from ..exercises.run import Counter, call_once, cannot_be_asked, could_be_asked, message
 from . import submission, wire
 from .children import REQUEST
@@ -117,18 +118,20 @@ class Player:
             return message(error)
         return None
 
-    def call(self, name: str, cases: list[list[Any]], parameters: list[str]) -> Iterator[dict[str, Any]]:
-        """What each call of an answer did."""
+    def call(self, name: str, cases: list[list[Any]], parameters: list[str],
+             wanted: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+        """What each call of an answer did; with ``wanted``, when the answer is differentiated."""
+        differentiated = Differentiated(**wanted) if wanted else None
         if name in self.answers:
             vars(self.main)[name] = self.answers[name]  # for one that calls itself
         for args in cases:
-            yield vars(self._outcome(name, args, parameters))
+            yield vars(self._outcome(name, args, parameters, differentiated))
 
-    def _outcome(self, name: str, args: list[Any], parameters: list[str]) -> Outcome:
+    def _outcome(self, name: str, args: list[Any], parameters: list[str], wanted: Differentiated | None) -> Outcome:
         if name not in self.answers:  # the note on the statement that failed says why
             return Outcome(error=f"NameError: name '{name}' is not defined")
         try:
-            return call_once(self.answers[name], Case("", *args), parameters, self.printed, self.library[name])
+            return call_once(self.answers[name], Case("", *args), parameters, self.printed, self.library[name], wanted)
         except BaseException as error:  # noqa: BLE001  what even a notebook lets pass, such as an interrupt
             return Outcome(error=type(error).__name__)
 
