@@ -431,7 +431,7 @@ def _holds(verdict: Verdict) -> tuple[int, int]:
     return verdict.points, sum(finding.kind == "right" for finding in verdict.findings)
 
 
-def _outcome(reply: dict[str, Any], exercise: Exercise, wanted: Differentiated | None) -> Outcome:
+def _outcome(reply: dict[str, Any], exercise: Exercise, wanted: Differentiated | None = None) -> Outcome:
     """A child's reply as an outcome. Died where it has another form."""
     parts = {field.name: reply.get(field.name) for field in fields(Outcome)}
     error, changed, printed = parts["error"], parts["changed"], parts["printed"]
