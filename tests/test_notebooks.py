@@ -408,7 +408,6 @@ CLAIMS = {
         "EGNN with 8 beats coordinates with 4,096": "median_of('EGNN', 8) < 0.8 * min(median_of('coordinates', size) for size in SIZES)",
         "From 256 examples on, every curve is level":
             "all(max(level) < 1.2 * min(level) for level in [[median_of(m, size) for size in SIZES[-3:]] for m in ('GVP', *others)])",
-        "ten times as many nearly halved augmentation's error on the strain": "0.5 < strain_error('anew, 3000 steps') / strain_error('anew') < 0.6",
         "EGNN levels off where the one line is": "all(abs(median_of('EGNN', size) - one_line) < 0.003 for size in SIZES[-4:])",
         "and the GVP below it, from 32 examples on": "all(max(of_seeds('GVP', size)) < one_line for size in SIZES[-5:]) and median_of('GVP', 16) > one_line",
         "an untrained GVP with layer norms points there, in the median, about as strongly as on other clouds":
@@ -620,9 +619,6 @@ def of_seeds(method, size):
 
 def median_of(method, size):
     return median(of_seeds(method, size))
-
-def strain_error(amount):
-    return sum(recorded.load("copies")["runs"][f"{amount}, seed {seed}"]["turned"] for seed in range(5)) / 5
 """,
     "03_graph_networks": """
 speaks = [round(graphs.degrees(g.edge_index.flip(0), g.num_nodes)[g.y == 2].double().mean().item()) for g in (left, right)]

@@ -179,7 +179,7 @@ class Answers:
         return verdict.misconception or verdict.state
 
     def judged(self, exercise, outcomes, seed=SEED):
-        return judge(exercise, self.ours[seed]._cases, outcomes, self.ours[seed])
+        return judge(exercise, self.ours[seed].cases, outcomes, self.ours[seed])
 
     def right_ones(self):
         """The declared right answers, and the mutants that no seed refutes."""
@@ -243,7 +243,7 @@ def of_another_form(answers):
     expected = answers.ours[SEED].outcomes(answers.exercise.reference)
     for form, spoil in SPOILED.items():
         outcomes = [replace(outcome, value=spoiled(outcome.value, spoil)) for outcome in expected]
-        wrong = _Answers(answers.exercise, answers.ours[SEED]._cases, outcomes, expected)
+        wrong = _Answers(answers.exercise, answers.ours[SEED].cases, outcomes, expected)
         for k, each in enumerate(answers.exercise.properties):
             if each.derive and not {None, UNTESTED}.issuperset(wrong.property_faults(k)):
                 yield each.name, f"said of a right answer {form}"

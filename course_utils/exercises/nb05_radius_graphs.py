@@ -611,9 +611,6 @@ def _(x, k):
     return torch.stack([v, u])[:, is_near[u, v]]
 
 
-FARTHEST = "You chose the k farthest. topk and sort have an option that says which end is meant."
-
-
 def _are_farthest(case, value):
     """Whether every node has k neighbors that are as far as its farthest, whoever goes first among equals."""
     x, k = case.args
@@ -625,12 +622,8 @@ def _are_farthest(case, value):
     return bool((lengths == d2.sort(dim=1, descending=True).values[:, :k]).all())
 
 
-@knn_graph.misconception("the farthest", FARTHEST, _are_farthest)
-def _(x, k):
-    return _to_centre(_ranked(-_d2(x, -1))[:, :k])
-
-
-@knn_graph.misconception("the farthest by topk", FARTHEST, _are_farthest)
+@knn_graph.misconception("the farthest", "You chose the k farthest. topk and sort have an option that says which end "
+                         "is meant.", _are_farthest)
 def _(x, k):
     return _to_centre(_d2(x, -1).topk(k, dim=1).indices)
 
