@@ -312,6 +312,21 @@ def test_on_a_corner_any_finite_slope_is_right(answer, state, cause):
     assert (of_derivatives.state, of_derivatives.misconception) == (state, cause and cause.name)
 
 
+def test_a_corner_far_smaller_than_the_other_slopes_is_seen():
+    """The second derivative is as large on one side as on the other."""
+    def both(x):
+        return torch.stack([3e-3 * neighbors.lengths(x), x.square().sum(-1).sin()])
+
+    def norms(x):
+        return torch.stack([3e-3 * x.norm(dim=-1), x.square().sum(-1).sin()])
+
+    def draw(generator):
+        yield Case("two vectors, one of them 0", torch.tensor([[0.0, 0, 0], [1, 2, 3]]))
+
+    exercise = Exercise(both, "01_graph_tasks", 1, draw, differentiated=Differentiated(("x",), twice=True))
+    assert verdict(exercise, norms, exercise.cases()).state == "right"
+
+
 def test_a_case_where_the_reference_has_no_finite_derivative_is_left_out():
     def root(x):
         return x.sqrt()

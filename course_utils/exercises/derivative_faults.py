@@ -101,10 +101,10 @@ def is_kink(before: Gradients | str | None, after: Gradients | str | None) -> bo
     """Whether derivatives a hair apart differ so much that in between there is no derivative to speak of."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return True
-    largest = max(map(_largest, [*before.values(), *after.values()]), default=0.0)
     for name, gradient in before.items():
         if gradient is None or after[name] is None:
             continue
+        largest = max(_largest(gradient), _largest(after[name]))
         if not bool(((after[name] - gradient).abs() <= KINK * largest).all()):
             return True
     return False

@@ -156,8 +156,10 @@ class Ours:
             pair = self._differentiated([derivative_faults.shifted(case, names, wanted, sign) for sign in (1, -1)])
             self._beside[i] = [outcome.value or {"first": None, "second": None} for outcome in pair]
         before, after = self._beside[i]
+        here = self.derivatives[i].value
+        pairs = (before, after), (before, here)  # the second derivative of |x| is the same on both sides of 0
         orders = ("first",) if order == "first" else ("first", "second")
-        return any(derivative_faults.is_kink(before[each], after[each]) for each in orders)
+        return any(derivative_faults.is_kink(a[each], b[each]) for a, b in pairs for each in orders)
 
     def _differentiated(self, cases: Sequence[Case]) -> Sequence[Outcome]:
         exercise = self._exercise
