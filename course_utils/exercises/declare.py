@@ -131,7 +131,7 @@ class Misconception:
     """A wrong answer that a real student would write, and the sentence that leads to the right thought.
 
     Where the same thought gives many answers, ``fits(case, value)`` says whether the sentence is true of one; if it is of all,
-    they are the misconception's, whatever its own function answers.
+    they are the misconception's, unless they are exactly those of another.
     """
 
     name: str

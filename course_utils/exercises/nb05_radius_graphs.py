@@ -400,9 +400,16 @@ def _(edge_index, num_nodes):
     return torch.tensor(label)
 
 
+def _one_part_and_the_rest(case, value):
+    """Whether one of two labels at most is that of a whole part, and of nothing else."""
+    part = neighbors.components(*case.args)
+    if value.shape != part.shape or len(value.unique()) > 2:
+        return False
+    return any(torch.equal(value == value[u], part == part[u]) for u in range(len(part)))
+
+
 @components.misconception("from one node", "You walked from one node, and all nodes that it did not reach "
-                          "have one label. Do these hang together?",
-                          lambda case, value: len(value.unique()) <= 2)
+                          "have one label. Do these hang together?", _one_part_and_the_rest)
 def _(edge_index, num_nodes):
     part = neighbors.components(edge_index, num_nodes)
     return (part == part[0]).long()
@@ -636,9 +643,12 @@ def _(x, k):
 
 
 def _in_no_order(case, value):
-    """Whether the neighbors are nearest, and in the crowd their ties are not in order."""
-    in_order = len(case.args[0]) == 20 and not _lower_first(case, value)
-    return _are_nearest(case, value) and not in_order
+    """Whether the neighbors are nearest, and in the crowd their ties are in no order, up or down."""
+    if not _are_nearest(case, value):
+        return False
+    x, k = case.args
+    upside_down = Case(case.label, x.flip(0), k), len(x) - 1 - value
+    return len(x) != 20 or bool(_lower_first(case, value) and _lower_first(*upside_down))
 
 
 @knn_graph.misconception("ties as topk has them", "Your distances are right, and of neighbors at the same "

@@ -350,27 +350,29 @@ def _fits(misconception, answers):
 
 
 def _recognise(exercise, answers, faults, table, ours):
-    """The misconception that gives these very answers; failing that, one that is right wherever the student is, and whose
-    own wrong answers the student gives two times in three, and no fewer than twice. An exception proves nothing: other
-    mistakes raise the same."""
+    """The misconception that gives these very answers; failing that, one that fits them and breaks the same properties;
+    failing that, one that is right wherever the student is, and whose own wrong answers the student gives two times in
+    three, and no fewer than twice. An exception proves nothing: other mistakes raise the same."""
     wrong = [i for i, fault in enumerate(faults) if fault]
     right = [i for i, fault in enumerate(faults) if not fault]
     broken = [any(row) for row in table]
     values = [i for i in wrong if i < len(answers.outcomes) and answers.outcomes[i].value is not None]
-    best, most = None, 0
+    fitting, best, most = None, None, 0
     for misconception in exercise.misconceptions:
         if misconception.fits and not _fits(misconception, answers):
             continue
         other = ours.answers(misconception.wrong)
-        agree = {i for i in range(len(faults)) if misconception.fits or answers.same_as(other, i)}
+        agree = {i for i in range(len(faults)) if answers.same_as(other, i)}
+        if (values or not wrong) and all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
+            if len(agree) == len(faults):
+                return misconception
+            if misconception.fits and not fitting:
+                fitting = misconception
         if not agree.issuperset(right):
             continue  # it is wrong where the student is right
         agree = agree.intersection(wrong)
-        if len(agree) == len(wrong) and (values or not wrong):
-            if all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
-                return misconception
         telling = [i for i in range(len(faults)) if other.fault(i)]  # where this misconception goes wrong
         explained = sum(i in agree for i in telling if i in values)
         if explained >= max(2, 2 * len(telling) / 3) and explained > most:
             best, most = misconception, explained
-    return best
+    return fitting or best
