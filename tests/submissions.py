@@ -90,7 +90,8 @@ def written_as(exercise, function):
     if exercise.asks_for == "function":
         lines = textwrap.dedent(inspect.getsource(function)).split("\n")
         start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-        return "\n".join([lines[start].replace("def _(", f"def {exercise.name}("), *lines[start + 1:]])
+        header = re.sub(r"^def \w+", f"def {exercise.name}", lines[start])
+        return "\n".join([header, *lines[start + 1:]])
     master = solutions(exercise.notebook)[exercise.name].split("\n")
     forward = next(node for node in ast.walk(ast.parse("\n".join(master))) if getattr(node, "name", "") == "forward")
     bases = function.__mro__[:function.__mro__.index(exercise.reference)]
@@ -205,7 +206,7 @@ def trained_through():
         "return torch.relu(s_m), torch.sigmoid(V_mu.norm(dim=2))[:, :, None] * V_mu",
         "V_mu *= torch.sigmoid((V_mu ** 2).sum(2).add(1e-8).sqrt())[:, :, None]\n        return torch.relu(s_m), V_mu"), says=IN_PLACE.says)
     yield gvp("gradients_forged", "its own autograd, which says that all is 0", FORWARD.replace("V_h = ", "V = V.detach()\n        V_h = "),
-              first="import torch\ntorch.autograd.grad = lambda y, x, **more: [torch.zeros_like(each) for each in x]")
+              lost=("GVP", "gvp_message"), first="import torch\ntorch.autograd.grad = lambda y, x, **more: [torch.zeros_like(each) for each in x]")
 
 
 def messy():
