@@ -654,7 +654,7 @@ def zipped(files):
 
 def named(name, folder=Path("in")):
     """The one of that name; what comes behind it is not made."""
-    every = itertools.chain(good(), messy(), hostile(folder))
+    every = itertools.chain(good(), trained_through(), messy(), hostile(folder))
     return next(made for made in every if made.name == name)
 
 
