@@ -225,7 +225,7 @@ def of_each_other(answers):
 
 SPOILED = {
     "listed twice": lambda value: torch.cat([value, value], dim=-1),
-    "with an axis more": lambda value: value[..., None],
+    "with an extra axis": lambda value: value[..., None],
     "with an axis in front": lambda value: value[None],
     "of another kind of number": lambda value: value.cfloat() if value.is_floating_point() else value.double(),
 }
@@ -239,7 +239,7 @@ def spoiled(value, spoil):
 
 
 def of_another_form(answers):
-    """A right answer in a wrong form still follows its nodes, still turns along: no line says that it does not."""
+    """A right answer in a wrong form still follows its nodes and rotates with its input: no line says otherwise."""
     expected = answers.ours[SEED].outcomes(answers.exercise.reference)
     for form, spoil in SPOILED.items():
         outcomes = [replace(outcome, value=spoiled(outcome.value, spoil)) for outcome in expected]

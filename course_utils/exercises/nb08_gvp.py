@@ -123,7 +123,7 @@ def _(features):
     return features.roll(1, dims=1)
 
 
-@yzx_to_xyz.misconception("a table for each vector", "Your answer has an axis more. The row stays a row of 7 numbers; "
+@yzx_to_xyz.misconception("a table for each vector", "Your answer has an extra axis. The row stays a row of 7 numbers; "
                           "flatten what you took apart.")
 def _(features):
     return features[:, 1:].view(-1, 2, 3).roll(1, dims=2)
