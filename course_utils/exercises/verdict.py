@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from . import derivative_faults
+from . import derivative_faults, errors
 from .declare import Case, Exercise, Outcome, unchanged
 from .derivative_faults import Fault
 from .derivatives import NO_SECOND, NOT_FINITE, cause_of
@@ -195,6 +195,9 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
         first = outcomes[wrong[0]]
         if first.trace:
             findings.append(Finding("trace", first.trace))
+        explained = None if match else errors.explanation(first.error or "")
+        if explained:
+            findings.append(Finding("hint", explained.says))
         if first.late:
             findings.append(Finding("hint", f"The calls took more than {exercise.seconds:g} seconds, where the library's "
                                             "version takes a few milliseconds. Is there a loop that never ends? If the "

@@ -9,6 +9,7 @@ from html import escape
 from urllib.parse import quote
 
 from .. import exercises
+from ..exercises import errors
 from ..exercises.declare import Exercise
 from ..exercises.verdict import Verdict
 from . import cards, items, names, plots, scoring
@@ -142,12 +143,11 @@ def _of_exercise(exercise: Exercise, scores: list[Score]) -> list[str]:
                 thought.setdefault(verdict.misconception or _otherwise(verdict), []).append(score.student)
     others = "".join(f", {states[state]} {state}" for state in ("not started", NOT_GRADED) if states[state])
     title = f"<h3><code>{exercise.name}</code>: {states['right']} of {states.total()} right{others}</h3>"
-    sentences = {misconception.name: misconception.says for misconception in exercise.misconceptions}
     lines = []
     for name, students in sorted(
-        thought.items(), key=lambda line: (line[0] not in sentences, -len(line[1]))
+        thought.items(), key=lambda line: (exercise.sentence(line[0]) is None, -len(line[1]))
     ):
-        sentence = cards.code(sentences.get(name, ""))
+        sentence = cards.code(exercise.sentence(name) or "")
         lines.append(
             f"<tr><td class=n>{len(students)}</td><td class=part>{_bar(len(students) / len(scores))}</td>"
             f"<td class=what>{escape(name)}</td><td>{sentence}{_links(students)}</td></tr>"
@@ -170,8 +170,10 @@ def _links(students: list[str]) -> str:
 
 def _otherwise(verdict: Verdict) -> str:
     """What went wrong where no misconception was recognized, without a word of the student's."""
-    text = " ".join(finding.text for finding in verdict.findings)
-    return next((name for words, name in OTHERWISE.items() if words in text), "wrong in another way")
+    texts = [finding.text for finding in verdict.findings]
+    if error := next((each.name for each in errors.EXPLANATIONS if each.says in texts), None):
+        return f"stopped with an error: {error}"
+    return next((name for words, name in OTHERWISE.items() if words in " ".join(texts)), "wrong in another way")
 
 
 def _figures(scores: list[Score], rows: Sequence[items.Item]) -> list[str]:
