@@ -50,12 +50,12 @@ class Round:
         self.on_hidden = Ours(exercise, self.hidden, self.called)
         self.on_drawn = Ours(exercise, self.drawn, self.first)
 
-    def called(self, function, cases, parameters):
+    def called(self, function):
         """Watched, if it is not the reference itself."""
         watched = None if function is self.exercise.reference else self.exercise.reference
-        return [call_once(function, case, parameters, Counter(), watched) for case in cases]
+        return [call_once(function, case, self.exercise.parameters, Counter(), watched) for case in self.hidden]
 
-    def first(self, function, cases, parameters):
+    def first(self, function):
         outcomes = self.on_hidden.outcomes(function)
         return [outcomes[i] for i in self.places]
 

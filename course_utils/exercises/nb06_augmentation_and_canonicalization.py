@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from math import pi
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from .. import frames, symmetry
 from .declare import Case, Close, Exercise, Named, PropertiesOnly, Property, SameSet, Seed, wrong_form
@@ -45,15 +48,34 @@ def _labelled(generator):
     yield Case(f"{MANY:,} clouds with a vector each", x, normal(MANY, 3, generator=generator), "vector", seed(), batch)
 
 
-def _matrices(case, value):
+class _Fit(NamedTuple):
     """The matrix that takes each cloud to its copy, both seen from their centroids, best in the sense of least squares:
-    M (num_graphs, 3, 3), and the two centroids, (num_graphs, 3) each."""
-    x, batch, moved = case.args[0].double(), case.args[4], value[0].double()
-    old, new = frames.centre(x, batch), frames.centre(moved, batch)
+    M (num_graphs, 3, 3), and the two centroids, (num_graphs, 3) each. How far M is from a rotation, (num_graphs,), and each
+    point from where M takes it, (num_nodes,)."""
+
+    M: Tensor
+    old: Tensor
+    new: Tensor
+    bent: Tensor
+    off: Tensor
+
+
+@functools.lru_cache(maxsize=64)  # tensors are told apart by identity; ten properties ask of the same ones
+def _fitted(x, batch, moved):
+    x, moved = x.double(), moved.double()
+    c, d = frames.centroid(x, batch), frames.centroid(moved, batch)
+    old, new = x - c[batch], moved - d[batch]
     products = torch.zeros(2, int(batch.max()) + 1, 3, 3, dtype=torch.float64)
     outer = torch.stack([old[:, :, None] * old[:, None], old[:, :, None] * new[:, None]])
     products.index_add_(1, batch, outer)
-    return torch.linalg.solve(products[0], products[1]).mT, frames.centroid(x, batch), frames.centroid(moved, batch)
+    M = torch.linalg.solve(products[0], products[1]).mT
+    bent = (M @ M.mT - torch.eye(3)).abs().amax((1, 2))
+    off = (torch.einsum("nij,nj->ni", M[batch], old) - new).abs().amax(1)
+    return _Fit(M, c, d, bent, off)
+
+
+def _fit(case, value):
+    return _fitted(case.args[0], case.args[4], value[0])
 
 
 def _copies_of_that_form(case, value):
@@ -72,12 +94,9 @@ def _of_copies(fault):
 
 
 def _rigid(case, value):
-    M, c, d = _matrices(case, value)
-    batch = case.args[4]
-    off = (torch.einsum("nij,nj->ni", M[batch], case.args[0] - c[batch]) - (value[0] - d[batch])).abs().amax(1)
-    bent = (M @ M.mT - torch.eye(3)).abs().amax((1, 2))
-    if off.max() > 1e-3 or bent.max() > 1e-3:
-        which = int(bent.argmax()) if bent.max() > 1e-3 else int(batch[off.argmax()])
+    fit = _fit(case, value)
+    if fit.off.max() > 1e-3 or fit.bent.max() > 1e-3:
+        which = int(fit.bent.argmax()) if fit.bent.max() > 1e-3 else int(case.args[4][fit.off.argmax()])
         return f"cloud {which} has lost its shape: no turn takes the old points to the new ones."
     return None
 
@@ -92,19 +111,19 @@ def _of_rigid(fault):
 
 
 def _not_mirrored(case, value):
-    mirrored = int((torch.linalg.det(_matrices(case, value)[0]) < 0).sum())
+    mirrored = int((torch.linalg.det(_fit(case, value).M) < 0).sum())
     return f"{mirrored:,} of {int(case.args[4].max()) + 1:,} clouds are mirrored." if mirrored else None
 
 
 def _in_place(case, value):
-    _, c, d = _matrices(case, value)
-    off = (c - d).norm(dim=1)
+    fit = _fit(case, value)
+    off = (fit.old - fit.new).norm(dim=1)
     return f"the centroid of cloud {int(off.argmax())} has moved by {off.max():.2g}." if off.max() > 1e-3 else None
 
 
 def _motion(case, value):
-    M, c, d = _matrices(case, value)
-    return M, d - torch.einsum("nij,nj->ni", M, c)
+    fit = _fit(case, value)
+    return fit.M, fit.new - torch.einsum("nij,nj->ni", fit.M, fit.old)
 
 
 def _label_after(kind, M, b, y):
@@ -120,13 +139,13 @@ def _labels_follow(case, value):
 
 
 def _each_its_own(case, value):
-    M = _matrices(case, value)[0]
+    M = _fit(case, value).M
     same = len(M) > 1 and (M - M[0]).abs().max() < 1e-2
     return "all clouds are turned by the same rotation." if same else None
 
 
 def _evenly(case, value):
-    M = _matrices(case, value)[0]
+    M = _fit(case, value).M
     if len(M) < MANY:
         return None
     if fault := far_from_uniform(M):
@@ -166,14 +185,14 @@ def _repeats(case, value, again, other):
 def _varies(case, value, again, other):
     if len(value[1]) > 3:
         return None
-    same = _alike(_matrices(case, value)[0], _matrices(again, other)[0])
+    same = _alike(_fit(case, value).M, _fit(again, other).M)
     return "two calls with different generators turned by the same rotations." if same else None
 
 
 def _varies_between(case, value, again, other):
     if not 1 < len(value[1]) <= 3:
         return None
-    M, N = _matrices(case, value)[0], _matrices(again, other)[0]
+    M, N = _fit(case, value).M, _fit(again, other).M
     same = _alike(M[0].T @ M[1], N[0].T @ N[1])
     return "two calls with different generators turned two clouds alike, as seen from each other." if same else None
 
@@ -217,7 +236,7 @@ def _turning(x, y, kind, generator, batch, draw=symmetry.random_rotation, label=
 
 def _if_many(test):
     """A sentence on how rotations are distributed is true or false of many."""
-    return lambda case, value: len(value[1]) < MANY or bool(test(_matrices(case, value)[0]))
+    return lambda case, value: len(value[1]) < MANY or bool(test(_fit(case, value).M))
 
 
 def _if_kind(*kinds, is_it):
@@ -239,7 +258,7 @@ def _rotated(R, y):
 
 def _same_distances(case, value):
     """Whether every point is as far as before from where the centroid of its cloud was."""
-    c = _matrices(case, value)[1][case.args[4]]
+    c = _fit(case, value).old[case.args[4]]
     return _alike(*((x - c).norm(dim=1) for x in (case.args[0], value[0])))
 
 
@@ -279,14 +298,14 @@ def _(x, y, kind, generator, batch):
 
 @augment.misconception("left at the origin", "Your clouds end up around the origin. You subtracted the centroids "
                        "before the turn; what is left to do after it?",
-                       lambda case, value: _matrices(case, value)[2].abs().max() < 1e-2)
+                       lambda case, value: _fit(case, value).new.abs().max() < 1e-2)
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, to=torch.zeros(3))
 
 
 @augment.misconception("centred, and positions as they were", "Your clouds end up around the origin. You subtracted "
                        "the centroids before the turn; what is left to do after it?",
-                       lambda case, value: _matrices(case, value)[2].abs().max() < 1e-2)
+                       lambda case, value: _fit(case, value).new.abs().max() < 1e-2)
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch, to=torch.zeros(3),
                     label=lambda kind, R, b, y: symmetry.act("vector" if kind == "position" else kind, R, b, y))
@@ -373,7 +392,7 @@ def _(x, y, kind, generator, batch):
 
 @augment.misconception("one rotation for all", "All your clouds are turned by the same rotation. They then still "
                        "stand alike, and a network can go on relying on that. How many rotations do you need?",
-                       lambda case, value: _alike(*torch.broadcast_tensors((M := _matrices(case, value)[0]), M[:1])))
+                       lambda case, value: _alike(*torch.broadcast_tensors((M := _fit(case, value).M), M[:1])))
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch,
                     draw=lambda count, g: symmetry.random_rotation((), g).expand(count, 3, 3))

@@ -122,20 +122,41 @@ class _Answers:
             return False
 
 
+class _WhenAsked(Sequence):
+    """The outcomes of one of the course's own functions. A few of them tell most misconceptions from a student's answer, so
+    the function is called on a case only when that outcome is asked for."""
+
+    def __init__(self, exercise: Exercise, cases: Sequence[Case], function: Callable):
+        self._exercise, self._cases, self._function = exercise, cases, function
+        self._outcomes: dict[int, Outcome] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, i: int) -> Outcome:
+        if i not in self._outcomes:
+            self._outcomes[i], = call_ours(self._function, [self._cases[i]], self._exercise.parameters)
+        return self._outcomes[i]
+
+
 class Ours:
-    """What the course's own functions answer on some cases, each worked out once: a grader keeps it for the next student."""
+    """What the course's own functions answer on some cases, each worked out once: a grader keeps it for the next student.
+
+    ``outcomes`` is what gives a function's outcomes on all cases.
+    """
 
     def __init__(self, exercise: Exercise, cases: Sequence[Case],
-                 call: Callable[[Callable, Sequence[Case], Sequence[str]], Sequence[Outcome]] = call_ours):
+                 outcomes: Callable[[Callable], Sequence[Outcome]] | None = None):
         self.cases = cases
-        self._exercise, self._call = exercise, call
+        self._exercise, self._outcomes_of = exercise, outcomes
         self._outcomes: dict[Callable, Sequence[Outcome]] = {}
         self._answers: dict[Callable, _Answers] = {}
         self._beside: dict[int, list] = {}
 
     def outcomes(self, function: Callable) -> Sequence[Outcome]:
         if function not in self._outcomes:
-            self._outcomes[function] = self._call(function, self.cases, self._exercise.parameters)
+            new = self._outcomes_of or functools.partial(_WhenAsked, self._exercise, self.cases)
+            self._outcomes[function] = new(function)
         return self._outcomes[function]
 
     def answers(self, function: Callable) -> _Answers:
@@ -365,17 +386,34 @@ def _recognise(exercise, answers, faults, table, ours):
         if misconception.fits and not _fits(misconception, answers):
             continue
         other = ours.answers(misconception.wrong)
-        agree = {i for i in range(len(faults)) if answers.same_as(other, i)}
+        agree = _agreement(answers, other, wrong, right)
+        if agree is None and not misconception.fits:
+            continue
         if (values or not wrong) and all(other.breaks(k) == breaks for k, breaks in enumerate(broken)):
-            if len(agree) == len(faults):
+            if agree and len(agree) == len(faults):
                 return misconception
             if misconception.fits and not fitting:
                 fitting = misconception
-        if not agree.issuperset(right):
-            continue  # it is wrong where the student is right
-        agree = agree.intersection(wrong)
-        telling = [i for i in range(len(faults)) if other.fault(i)]  # where this misconception goes wrong
+        if agree is None:
+            continue
+        telling = [i for i in wrong if other.fault(i)]  # where this misconception goes wrong
         explained = sum(i in agree for i in telling if i in values)
         if explained >= max(2, 2 * len(telling) / 3) and explained > most:
             best, most = misconception, explained
     return fitting or best
+
+
+def _agreement(answers, other, wrong, right):
+    """Where two answers are the same. None if they cannot be thoughts of one kind, which is seen before all are compared:
+    one is wrong where the other is right, or of the wrong ones, more than a third are different."""
+    if any(map(other.fault, right)):
+        return None
+    agree, differ = set(), 0
+    for i in wrong:
+        if answers.same_as(other, i):
+            agree.add(i)
+        elif other.fault(i):
+            differ += 1
+            if 3 * differ > len(wrong):
+                return None
+    return agree.union(i for i in right if answers.same_as(other, i))
