@@ -1,5 +1,7 @@
 """The collection of submissions: each gets what it is worth at every level that this machine has, and none touches another."""
 
+import os
+import sys
 from pathlib import Path
 
 import conftest
@@ -20,6 +22,8 @@ def graded(request, tmp_path_factory):
     try:
         judge.start(request.param, 1)[0].close()
     except children.LevelUnavailable as problem:
+        if request.param == "full" and sys.platform == "linux" and "CI" in os.environ:
+            raise  # there a skipped test would be noticed by nobody
         conftest.LEVELS[request.param] = f"not proved here; {str(problem).split(' With --level')[0]}"
         pytest.skip(conftest.LEVELS[request.param])
     folder = tmp_path_factory.mktemp(request.param)
