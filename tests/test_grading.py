@@ -457,7 +457,10 @@ def test_folders_that_a_killed_grader_left_are_removed_by_the_next(tmp_path, mon
 @pytest.mark.slow
 def test_an_interrupted_run_ends_and_the_next_goes_on(tmp_path):
     write_class(tmp_path / "in", {"sleeper": submissions.named("sleeper").content, "a": perfect()})
-    command = [*COURSE, "grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite"), "--seconds", "4000"]
+    listens = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start, option, code = COURSE  # a job in the background starts with SIGINT ignored, and so do those that it starts
+    command = [start, option, listens + code, "grade", str(tmp_path / "in")]
+    command += ["--scores", str(tmp_path / "s.sqlite"), "--seconds", "4000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "s.sqlite").exists() or not rows_of(tmp_path / "s.sqlite"):
         assert process.poll() is None

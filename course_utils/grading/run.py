@@ -137,12 +137,13 @@ class Seat:
         except ServerDied as problem:
             if not self._closed:
                 self.server = self.server.anew()
+                if self._closed:  # meanwhile
+                    self.server.close()
             return [Graded("", "not graded", notes=(f"The grader's own process ended on this file: {problem}. It was tried twice. "
                                                     "Look at the file, and grade it by hand.",))]
         except Exception as problem:  # noqa: BLE001
             return [Graded("", "not graded", notes=(f"The grader failed on this file ({type(problem).__name__}: {problem}). It is "
                                                     "not the student's fault; grade it by hand, and report it.",))]
-
 
     def close(self) -> None:
         self._closed = True
