@@ -13,7 +13,7 @@ from grading_helpers import one_server
 from course_utils import egnn, exercises, gvp, neighbors
 from course_utils.exercises import check, derivatives, find, verdict_on
 from course_utils.exercises.declare import Case, Exercise
-from course_utils.exercises.derivatives import CUT, IN_PLACE, NO_SECOND, NOT_FINITE, Differentiated
+from course_utils.exercises.derivatives import CUT, IN_PLACE, NO_SECOND, NOT_FINITE, SECOND_NOT_FINITE, Differentiated
 from course_utils.exercises.run import call_ours
 from course_utils.exercises.verdict import Ours, judge, judge_derivatives
 from course_utils.grading import cards, judge as grader
@@ -217,12 +217,19 @@ def half_of_it_held(d, r):
     return polynomial((d / r).clamp(max=1), torch.Tensor.detach)
 
 
+def chosen_afterwards(x, x_new, batch):
+    n = torch.bincount(batch)[batch][:, None]
+    return torch.where(n > 1, x + (x_new - x) / (n - 1), x)
+
+
 WRONG = {
     "detach": ("egnn_features", features(lambda d: d.square().sum(1, keepdim=True).detach()), CUT),
     "data": ("egnn_features", features(m=lambda m: m.data), CUT),
     "a list": ("egnn_features", features(by_lists), CUT),
     "NumPy": ("egnn_features", features(by_numpy), CUT),
     "a root and its square": ("egnn_features", features(by_a_root), NOT_FINITE),
+    "a length squared": ("egnn_features", features(lambda d: d.norm(dim=1, keepdim=True) ** 2), SECOND_NOT_FINITE),
+    "a branch that is not taken": ("with_constant", chosen_afterwards, NOT_FINITE),
     "cdist": ("egnn_features", features(by_cdist), NO_SECOND),
     "psi_c": ("egnn_coordinates", coordinates(torch.Tensor.detach), CUT),
     "no_grad": ("message_round", switched_off("message_round", torch.no_grad()), CUT),

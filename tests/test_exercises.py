@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from course_utils import exercises, frames, graphs, message_passing, symmetry
 from course_utils.exercises import check, find, verdict_on, yours
 from course_utils.exercises.declare import Outcome, SameNumber, SameSet, unchanged
-from course_utils.exercises.run import Counter, call_all, call_once, call_ours
+from course_utils.exercises.run import Counter, _in_time, call_all, call_once, call_ours
 from course_utils.exercises.verdict import Ours, judge
 from course_utils.grading import wire
 from course_utils.systems import untrained
@@ -203,6 +203,13 @@ def test_a_loop_that_never_ends_is_called_that(function, monkeypatch):
     monkeypatch.setattr(find("degrees"), "seconds", 0.3)
     assert "Is there a loop that never ends?" in repr(check(named(function)))
     assert check(degrees).state == "right"  # and the next check works
+
+
+def test_seconds_that_other_programs_took_do_not_count():
+    ended = threading.Event()
+    threading.Timer(0.4, ended.set).start()
+    assert _in_time(ended, 0.2)  # it waits, and uses no processor time
+    assert not _in_time(threading.Event(), 0.05)  # not for ever
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a signal cannot be sent to one process alone")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .declare import Case, Close, wrong_form
-from .derivatives import CUT, NO_SECOND, NOT_FINITE, Cause, Differentiated, Gradients
+from .derivatives import CUT, NO_SECOND, NOT_FINITE, SECOND_NOT_FINITE, Cause, Differentiated, Gradients
 from .derivatives import flat, is_floating, weighted
 
 TOLERANCE = 2e-3  # of the largest entry: single precision, and the same operations in another order
@@ -50,12 +50,20 @@ def fault(given: Gradients, expected: Gradients, order: str = "first") -> Fault 
     return None
 
 
+def not_finite(given: Gradients, order: str = "first") -> Fault | None:
+    """Which derivative of that order is NaN or infinite; None where none is."""
+    for name, gradient in given.items():
+        if gradient is not None and not gradient.isfinite().all():
+            return Fault(_cause(order, is_finite=False), f"the {order} derivative by {name} is not finite.")
+    return None
+
+
 NO_WAY = "backward finds no way from the answer to"
 
 
 def _cause(order: str, is_finite: bool = True) -> Cause:
     if order == "second":
-        return NO_SECOND
+        return NO_SECOND if is_finite else SECOND_NOT_FINITE
     return CUT if is_finite else NOT_FINITE
 
 

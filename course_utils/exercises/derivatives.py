@@ -26,7 +26,7 @@ class Differentiated:
     ``twice``: a network is trained on a derivative, such as a force, so the second one counts. ``nearby`` is
     for answers that are judged by their properties, and so need not be the reference's. It makes a case whose
     inputs lie close to those of another; the difference of the answers says what the derivative has to be.
-    ``left_out(case)`` says on which cases right answers have different derivatives.
+    ``left_out(case)`` says on which cases right answers have different derivatives, all of them finite.
     """
 
     inputs: tuple[str, ...]
@@ -58,16 +58,20 @@ CUT = Cause("backward is cut off", (
 NOT_FINITE = Cause("a derivative that is NaN", (
     "Your numbers are right, but backward gives NaN or infinity, and one of these spoils every weight in a "
     "single training step. Which of your operations has no finite slope at this input? Think of a root at 0, "
-    "and of a division by a length that can be 0."))
+    "and of a division by something that can be 0. `where` also differentiates the branch that it does not take."))
 NO_SECOND = Cause("the second derivative is lost", (
     "Your first derivatives are right, but the second ones are not. A force is a first derivative, so "
     "training on forces needs the second. Which number do you treat as a constant though it changes with the "
     "input, or which operation cannot be differentiated twice?"))
+SECOND_NOT_FINITE = Cause("a second derivative that is NaN", (
+    "Your first derivatives are right, but the second ones are NaN or infinite. A force is a first derivative, "
+    "so training on forces needs the second. Which of your operations has no second derivative at this input? "
+    "A root that is squared again has none at 0."))
 IN_PLACE = Cause("changed in place", (
     "Your numbers are right, but backward stops: it still needs the old content of a tensor that was changed "
     "in place. Which of your lines writes into a tensor, by +=, by x[...] = ..., or by a method whose name "
     "ends in _? Let it make a new tensor."))
-CAUSES = (CUT, NOT_FINITE, NO_SECOND, IN_PLACE)
+CAUSES = (CUT, NOT_FINITE, NO_SECOND, SECOND_NOT_FINITE, IN_PLACE)
 
 _IN_ERRORS = {"numpy() on Tensor that requires grad": CUT, "Tensors that require gradients": CUT,
               "in-place operation": IN_PLACE, "inplace operation": IN_PLACE, "Inplace update": IN_PLACE}

@@ -30,20 +30,25 @@ EXPLANATIONS = (
         r"|index 0 is out of bounds .* size 0$"), (
         "Something is empty here, and its largest entry, its first entry or a stack of its parts was "
         "asked for. A graph may have no edges, a node no neighbors, a list no entries. What should your "
-        "answer be then?")),
+        "answer be then? If you count nodes by the largest index: not every node has an edge. If you "
+        "chose by ==: rounding may leave nothing.")),
     Explanation("shapes that do not fit", (
         r"The size of tensor a|The expanded size of the tensor|shape mismatch|be broadcast"
-        r"|The shape of the mask"), (
+        r"|covered by ellipsis|The shape of the mask"), (
         "Two shapes that meet in this line do not fit. Compare them from the last axis backwards: two "
         "sizes must be equal, or one of them 1. One number per row, of shape (E,), needs another axis "
         "to meet (E, F): `w[:, None]`. A mask has one entry per row.")),
     Explanation("a matrix product that does not fit", (
         r"shapes cannot be multiplied|size mismatch, got|inconsistent tensor size, expected"
-        r"|1D tensors expected|Expected size for first two dimensions of batch2|einsum\(\): "
+        r"|1D tensors expected|Expected size for first two dimensions of batch2|einsum\(\): subscript "
         r"|matmul: Input operand"), (
         "A product sums over an axis that both factors share, so it must have the same size in both. In "
         "`A @ B`, that is the last axis of A and the last but one of B; a linear layer takes the "
         "features along the last axis. Is one of them transposed, or does its axis mean something else?")),
+    Explanation("letters in einsum", r"einsum\(\): ", (
+        "The letters of `einsum` name the axes of each factor, so their numbers have to agree. A tensor "
+        "may come with or without its first axis: `...` stands for any number of axes, as in "
+        "`ij,...j->...i`.")),
     Explanation("tensors that cannot be joined", (
         r"Sizes of tensors must match except|Tensors must have same number of dim"
         r"|stack expects each tensor to be equal"), (
@@ -72,18 +77,20 @@ EXPLANATIONS = (
     Explanation("an operation for another type of number", (
         r"could not infer output dtype|Expected a floating point or complex|not implemented for '"
         r"|with two bool tensors|on a bool tensor|only supports boolean masks"
-        r"|only implemented on integer|only supports 1-d non-negative integral"), (
-        "This operation does not work on this type of number. Roots, means and norms need floats "
-        "(`.float()`), counting and indexing need whole numbers (`.long()`), and masks need booleans. "
-        "Which type does the tensor have here?")),
+        r"|only implemented on integer|only supports 1-d non-negative integral"
+        r"|Integers to negative integer powers"), (
+        "This operation does not work on this type of number. Roots, means, norms and negative powers "
+        "need floats (`.float()`), a matrix product needs numbers and not booleans, counting and "
+        "indexing need whole numbers (`.long()`), and masks need booleans. Which type does the tensor "
+        "have here?")),
     Explanation("something that is None", r"NoneType", (
         "Something that you use here is None. Which function or method did it come from, and does that "
         "return anything? `list.append` and `list.sort`, for example, return nothing; and an argument "
         "may be None by default.")),
     Explanation("more or fewer parts than names", r"values to unpack", (
         "On the left of this line there are more or fewer names than there are parts. Looping over a "
-        "tensor gives the rows of its first axis: two for `edge_index`, and one per edge for "
-        "`edge_index.T`.")),
+        "tensor gives the rows of its first axis: a tensor of shape (2, E) has two, its transpose has "
+        "E. A text that is split has as many parts as it has.")),
     Explanation("one truth value from many", r"Boolean value of Tensor|truth value of an array", (
         "One truth value is asked for, and this tensor has several, one per entry: `if`, `and`, `or`, "
         "`not` and `in` do so, and so do `sorted` and `max`. `&`, `|` and `~` work entry by entry; "
@@ -100,12 +107,24 @@ EXPLANATIONS = (
     Explanation("changed in place", r"in-place operation|inplace operation", (
         "A tensor that is trained must not be changed in place, as `+=` and `x[...] = ...` do. Make a "
         "new tensor.")),
+    Explanation("rows of another width", r"source tensor shape must match self tensor shape", (
+        "What you add has another shape than the rows that it is added to. The tensor that collects "
+        "messages needs a row per node, as wide as a message: which two shapes meet here?")),
+    Explanation("bincount of rows", r"weights should be 1-d", (
+        "`torch.bincount` adds up one number per entry, and no gradient flows through it. `index_add` "
+        "adds up whole rows.")),
     Explanation("one index per row", (
-        r"Number of indices|Index is supposed to be a vector|Index tensor must have"
-        r"|source tensor shape must match|Expected index \[|repeats must have the same size"), (
+        r"Number of indices|Index is supposed to be a vector|Index tensor must have|Expected index \["
+        r"|repeats must have the same size"), (
         "Each row needs one index that says where it goes: `index_add_(0, index, rows)` takes an index "
-        "of shape (E,) for rows of shape (E, F), and adds them to rows of F entries. `scatter_add_` "
-        "takes an index of the shape of the rows.")),
+        "of shape (E,) for rows of shape (E, F). `scatter_add_` takes an index of the shape of the "
+        "rows.")),
+    Explanation("classes out of range", r"Class values must be", (
+        "`one_hot` takes classes from 0 to num_classes - 1, and these numbers go beyond. Can they be "
+        "any whole numbers? `x.unique(return_inverse=True)` numbers them from 0 on.")),
+    Explanation("a text that is no number", r"invalid literal for int|could not convert string to float", (
+        "A number is read from a text that has something else in it, which the message quotes. Which "
+        "part of your text is that, and where did you cut it?")),
     Explanation("a matrix without an inverse", r"matrix is singular|Singular matrix", (
         "This matrix has no inverse. Do the points of this input lie in one plane or on one line, or "
         "are two rows equal? What should your answer be then?")),
@@ -119,7 +138,8 @@ EXPLANATIONS = (
         r"^TypeError: .*(positional argument|keyword argument|multiple values for"
         r"|invalid combination of arguments)"), (
         "A function is called with more, fewer or other arguments than it takes. Which ones does it "
-        "take, and in which order? In a cell of its own, its name followed by ? shows that.")),
+        "take, and in which order? In a cell of its own, its name followed by ? shows that. What comes "
+        "after a * in the list, as `generator` often does, is passed by name: `generator=generator`.")),
     Explanation("an argument of another type", (
         r"^TypeError: (.*argument '\w+' \(position \d+\) must be|expected Tensor as element)"), (
         "An argument has another type than this function takes, and the message names both. "
@@ -145,8 +165,9 @@ EXPLANATIONS = (
         "This name has no value when the line runs. Is it misspelled, is it set only inside an `if` or "
         "a loop that was not entered, or is it defined in a cell that has not run?")),
     Explanation("a key that is not there", r"^KeyError", (
-        "The dictionary does not have this key. Two tensors that hold the same number are different "
-        "keys: use `int(...)` of each. Which keys does it have when this line runs?")),
+        "The dictionary does not have this key. Which keys does it have when this line runs? Two "
+        "tensors that hold the same number are different keys, and a table of examples may not hold "
+        "every case.")),
     Explanation("a key that may change", r"unhashable type", (
         "A key of a dictionary or a member of a set must not be able to change. Use a tuple for a list, "
         "and `tuple(x.tolist())` for a tensor.")),

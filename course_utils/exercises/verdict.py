@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from . import derivative_faults, errors
-from .declare import Case, Exercise, Outcome, unchanged
+from .declare import Case, Close, Exercise, Outcome, unchanged, wrong_form
 from .derivative_faults import Fault
 from .derivatives import NO_SECOND, NOT_FINITE, cause_of
 from .run import call_ours
@@ -79,6 +79,9 @@ class _Answers:
     def property_fault(self, k: int, i: int) -> str | None:
         """What is wrong with property k on drawn case i; a case without an answer counts as a fault."""
         p = self.exercise.properties[k]
+        has_its_form = isinstance(self.exercise.same, Close)
+        if p.derive and has_its_form and wrong_form(self.value(i), self.expected[i].value):
+            return UNTESTED  # rows that are not the nodes' need not follow them
         pair = [i]
         if p.derive is not None:
             before = sum(q.derive is not None for q in self.exercise.properties[:k])
@@ -286,9 +289,6 @@ class _Derivatives:
 
     def fault(self, i: int, order: str) -> Fault | None:
         """What is wrong with the derivatives of that order on drawn case i."""
-        left_out = self._exercise.differentiated.left_out
-        if left_out and left_out(self._cases[i]):
-            return None
         places = [i] if self._exercise.differentiated.nearby is None else [i, i + self._num_drawn]
         for place in places:
             if place >= len(self._derivatives):
@@ -296,6 +296,9 @@ class _Derivatives:
             if problem := _not_differentiated(self._derivatives[place], order):
                 return problem
         given = [self._derivatives[place].value for place in places]
+        left_out = self._exercise.differentiated.left_out
+        if left_out and left_out(self._cases[i]):
+            return derivative_faults.not_finite(given[0][order], order)
         if len(places) == 2:
             return self._by_differences(i, order, given)
         expected = self._ours.derivatives[i].value
@@ -339,7 +342,6 @@ def _with_wrong_derivatives(exercise: Exercise, cases: Sequence[Case], derivativ
     if others:
         findings.append(Finding("wrong", "also on " + _some([cases[i].label for i in others])))
     findings.append(Finding("right", f"its values are right on {len(cases)} inputs"))
-    findings += [Finding("right", p.name) for p in exercise.properties]
     part = exercise.part_for(p.name for p in exercise.properties)
     if part:
         findings.append(for_part(exercise, part.points, "because this holds: " + ", ".join(part.holds)))
