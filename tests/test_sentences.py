@@ -263,12 +263,15 @@ ALSO_TRUE = {
     ("split_links", "about the right number", "the two parts swapped"),
     ("receptive_field", "two steps in one round", "k ignored"),
     ("act", "a pseudoscalar left alone", "no mirror at all"),
-    ("act", "signs on vectors", "signs everywhere"),
+    ("act", "signs on scalars", "signs everywhere"),
     ("act", "turned backwards", "all turned backwards"),
+    ("components", "a fixed number of rounds", "once through the list, the smaller"),
     ("classify", "mirrors along the axes", "one mirror across x"),
     ("classify", "one mirror across x", "a half turn for a mirror"),
     ("classify", "turns about one axis", "quarter turns about z"),
     ("equivariance_error", "the output not shifted", "every output a vector"),
+    ("equivariance_error", "divided by 1 at least", "not relative"),
+    ("wl_colours", "tensors as keys", "all different from the start"),
 }
 
 # What is known and not mended yet; whoever mends one takes it out.

@@ -88,6 +88,13 @@ def _(A):
     return (A > 0).nonzero().T
 
 
+@to_edge_index.misconception("weights made whole numbers", "Edges with a weight between -1 and 1 are missing: made a whole "
+                             "number, such a weight is 0. The edge list holds whole numbers, since it names nodes. What "
+                             "may the entries of A be?")
+def _(A):
+    return A.long().nonzero().T
+
+
 @to_edge_index.misconception("self loops dropped", "You left out the diagonal. A[v, v] that is not zero is an edge from v "
                              "to itself, and this exercise asks for every edge.")
 def _(A):
@@ -462,8 +469,11 @@ def _neighbors_agree(hidden):
 
 def _drawn_singly(case, value):
     """To seven standard errors: half of the links, drawn fairly, fail less than once in a million times."""
-    if len(_links(case.args[0])) < MANY or case.args[1] != 0.5:
+    links = len(_links(case.args[0]))
+    if links < MANY or case.args[1] != 0.5:
         return None
+    if not 0.25 < len(_links(value[1])) / links < 0.75:
+        raise ValueError("far from half of the links are hidden")
     if all(abs(_neighbors_agree(hidden)) < 7 for hidden in _in_lists(case, value)):
         return None
     return "whether a link is hidden depends on the link before it."
@@ -480,6 +490,8 @@ def _repeats(case, value, again, other):
 def _varies(case, value, again, other):
     links = len(_links(case.args[0]))
     few_ways = links < 100 or round(case.args[1] * links) in (0, links)
+    if not few_ways and len(_links(value[1])) in (0, links):
+        raise ValueError("nothing was drawn")
     if few_ways or _edges(value[1]) != _edges(other[1]):
         return None
     return "two calls with different generators hid the same links."
@@ -546,7 +558,7 @@ def _(edge_index, fraction, generator):
 
 
 _ONE_SPLIT = ("Different generators hide the same links, so nobody can try a second, independent split. Which line of yours "
-              "makes a choice, and where does that choice come from?")
+              "makes a choice, and where does that choice come from? A generator comes with its seed.")
 
 
 @split_links.misconception("a seed of its own", _ONE_SPLIT)
@@ -606,6 +618,21 @@ def _(edge_index, fraction, generator):
 def _(edge_index, fraction, generator):
     train, test = graphs.split_links(edge_index, fraction, generator)
     return train[:, train[0] < train[1]], test[:, test[0] < test[1]]
+
+
+def _listed_twice(case, value):
+    """Whether each edge is there twice in one direction, and not in the other."""
+    return all(2 * len(edges) == part.shape[1] and not any(edge[::-1] in edges for edge in edges)
+               for part in value for edges in [_edges(part)])
+
+
+@split_links.misconception("columns flipped in place of rows", "Each edge is listed twice in the same direction, and its "
+                           "reverse is missing. The reverse of an edge has its source and its target exchanged: are these "
+                           "two rows of edge_index, or two columns?", _listed_twice)
+def _(edge_index, fraction, generator):
+    train, test = graphs.split_links(edge_index, fraction, generator)
+    one_way = [part[:, part[0] < part[1]] for part in (train, test)]
+    return tuple(torch.cat([part, part.flip(1)], 1) for part in one_way)
 
 
 @split_links.misconception("test links stay in train", "The hidden links are still in train. A test on what was shown in "

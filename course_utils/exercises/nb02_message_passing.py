@@ -296,6 +296,21 @@ def _(h, edge_index, W_self, W_neigh, b, K):
     return h
 
 
+def _all_rounds(case, value):
+    """Whether a row of features was returned for several rounds, the right one last."""
+    expected = message_passing.run_rounds(*case.args)
+    return value.ndim == 3 and value.shape[1:] == expected.shape and torch.allclose(value[-1].float(), expected.float(), atol=1e-4)
+
+
+@run_rounds.misconception("the features of every round", "You return the features of every round. The output of the algorithm "
+                          "is the last of them alone, h^(K+1). Which shape should it have?", _all_rounds)
+def _(h, edge_index, W_self, W_neigh, b, K):
+    states = [h]
+    for _ in range(K + 1):
+        states.append(message_passing.message_round(states[-1], edge_index, W_self, W_neigh, b))
+    return torch.stack(states)
+
+
 @run_rounds.misconception("always from the start", "Your answer is h^(1), whatever K is: only one round counts. What does the "
                           "second round read, and is it reached at all?")
 def _(h, edge_index, W_self, W_neigh, b, K):
@@ -525,10 +540,18 @@ def _(h, A, W_self, W_neigh, b):
     return relu(h @ W_self.T) + A.T @ (h @ W_neigh.T + b)
 
 
-@dense_round.misconception("both ways along an edge", "Your messages travel along each edge both ways. On the path 0 -> 1 -> 2, what "
-                           "does A hold for the way from 1 to 0?")
+_BOTH_WAYS = ("Your messages travel along each edge both ways. On the path 0 -> 1 -> 2, what does A hold for the way from 1 "
+              "to 0?")
+
+
+@dense_round.misconception("both ways along an edge", _BOTH_WAYS)
 def _(h, A, W_self, W_neigh, b):
     return message_passing.dense_round(h, A + A.T, W_self, W_neigh, b)
+
+
+@dense_round.misconception("both ways, and once between two nodes", _BOTH_WAYS)
+def _(h, A, W_self, W_neigh, b):
+    return message_passing.dense_round(h, (A + A.T).clamp(max=1), W_self, W_neigh, b)
 
 
 @dense_round.misconception("self loops dropped", "You left out the diagonal of A. A node that has an edge to itself receives a message "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .. import graph_networks, message_passing
+from .. import graph_networks, graphs, message_passing
 from .declare import Case, Close, Exercise, Part, Property, SamePartitions, SameWeightedEdges
 from .derivatives import Differentiated
 from .inputs import NO_EDGES, PATH, directed_edges, links, normal, path_through, shuffled, star
@@ -170,6 +170,22 @@ def _(edge_index, num_nodes):
     return edges.flip(0), c
 
 
+@gcn_norm.misconception("self loops only if there were none", "If some nodes have a self loop, you give none to the others. "
+                        "What was asked for is exactly one at every node. Which nodes still lack theirs in that graph?")
+def _(edge_index, num_nodes):
+    if (edge_index[0] == edge_index[1]).any():
+        return _normalised(edge_index, num_nodes, _arriving(edge_index, num_nodes), loops=False)
+    return graph_networks.gcn_norm(edge_index, num_nodes)
+
+
+@gcn_norm.misconception("self loops only at nodes with edges", "A node without edges gets no self loop. It is a node all the same, "
+                        "and without its loop no feature reaches it. Which number tells you how many nodes there are?")
+def _(edge_index, num_nodes):
+    edges, c = graph_networks.gcn_norm(edge_index, num_nodes)
+    there = torch.isin(edges[1], edge_index)
+    return edges[:, there], c[there]
+
+
 @gcn_norm.misconception("made undirected", "You added the reverse of each edge. Kipf's graphs have both directions already, and these may not: "
                         "which edges does the exercise ask you to add?")
 def _(edge_index, num_nodes):
@@ -246,6 +262,9 @@ receptive_field = Exercise(message_passing.receptive_field, NOTEBOOK, 2, _near, 
 
 @receptive_field.further
 def _(generator):
+    clique = graphs.to_edge_index(1 - torch.eye(5))
+    yield Case("a directed graph of 7 nodes with many ways round, k = 100", torch.cat([clique, torch.tensor([[0, 6], [5, 5]])], 1),
+               7, 5, 100)
     order = torch.randperm(80, generator=generator)
     yield Case("the end of a path through 80 nodes, k = 70", path_through(order), 80, int(order[-1]), 70)
     yield Case("a node of that path, k = 13", path_through(order), 80, int(order[40]), 13)
@@ -438,6 +457,13 @@ def _(h, batch):
     return torch.stack([h[batch == g].sum(0) for g in batch.unique()])
 
 
+@readout.misconception("only the first feature", "The first column of your answer is right, and all others are 0. "
+                       "scatter_add_ adds only as many entries as its index has: which shape does your index have, and which "
+                       "does h have?", lambda case, value: not value[:, 1:].any())
+def _(h, batch):
+    return h.new_zeros(int(batch.max()) + 1, h.shape[1]).scatter_add(0, batch[:, None], h)
+
+
 @readout.misconception("columns summed away", "You summed over the features as well. A graph needs a row of d numbers, one "
                        "for each column of h.")
 def _(h, batch):
@@ -591,11 +617,42 @@ def _(edge_index, num_nodes, rounds, start):
     return _recoloured(edge_index, num_nodes, rounds, start, lambda own, heard: (own, min(heard, default=None)))
 
 
-@wl_colours.misconception("both ways along an edge", "Your nodes also read the colors of those that they write to. A message travels along its "
-                          "edge from row 0 to row 1, and not back.")
+def _a_color_of_its_own(case, value):
+    """Whether from the first round on all nodes have different colors."""
+    return all(len(row.unique()) == case.args[1] for row in value[1:])
+
+
+@wl_colours.misconception("tensors as keys", "After the first round every node has a color of its own. Nodes that start alike and "
+                          "receive the same colors should share one. Do you compare numbers, or objects that hold them? Two "
+                          "tensors with the same number are two different keys of a dictionary.", _a_color_of_its_own)
 def _(edge_index, num_nodes, rounds, start):
+    later = torch.arange(num_nodes).expand(rounds, -1)
+    return torch.cat([start[None], later])
+
+
+@wl_colours.misconception("nodes updated one after the other", "Some nodes read colors that are new in this round. All nodes of a round "
+                          "act at once: into which list do you write, and which one do you read?")
+def _(edge_index, num_nodes, rounds, start):
+    color, number, history = start.tolist(), {}, [start.tolist()]
+    first_new = max(color, default=0) + 1
+    for _ in range(rounds):
+        for u in range(num_nodes):
+            heard = sorted(color[v] for v, to in edge_index.T.tolist() if to == u)
+            color[u] = number.setdefault((color[u], *heard), first_new + len(number))
+        history.append(list(color))
+    return torch.tensor(history).reshape(rounds + 1, num_nodes)
+
+
+def _both_ways(edge_index, num_nodes, rounds, start):
     both = torch.cat([edge_index, edge_index.flip(0)], 1)
     return _recoloured(both, num_nodes, rounds, start, lambda own, heard: (own, *sorted(heard)))
+
+
+@wl_colours.misconception("both ways along an edge", "Your nodes also read the colors of those that they write to. A message travels along its "
+                          "edge from row 0 to row 1, and not back.",
+                          lambda case, value: SamePartitions().difference(value, _both_ways(*case.args)) is None)
+def _(edge_index, num_nodes, rounds, start):
+    return _both_ways(edge_index, num_nodes, rounds, start)
 
 
 @wl_colours.misconception("the start left out", "Your first row is the one after the first round, and one row is missing. Row 0 is before any "

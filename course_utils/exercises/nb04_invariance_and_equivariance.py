@@ -189,7 +189,8 @@ def _(count, generator):
 
 
 @random_rotation.misconception("half of them mirror", "About half of your matrices have determinant -1: they turn and "
-                               "mirror. What can be done to such a matrix to make it a rotation, without favouring any?",
+                               "mirror. What can be done to such a matrix to make it a rotation, without favouring any? And "
+                               "if you did it: does a later line undo it?",
                                _if_many(lambda R: 0.4 < (torch.linalg.det(R) < 0).double().mean() < 0.6))
 def _(count, generator):
     Q, triangle = torch.linalg.qr(_gaussian(count, generator))
@@ -450,6 +451,20 @@ def _(kind, R, b, x):
     return _acting(kind, R, b, x, scalar=lambda d, R, b, x: d * x, vector=lambda d, R, b, x: d * (x @ R.T))
 
 
+@act.misconception("signs on scalars", "Your scalars change their sign in a mirror. A mass has no sign to change; a "
+                   "pseudoscalar does. Do you ask for the whole word? \"scalar\" is a part of \"pseudoscalar\".",
+                   _done_to(scalar=lambda d, R, b, x: d * x))
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, scalar=lambda d, R, b, x: d * x)
+
+
+@act.misconception("the determinant cut to a whole number", "Some of your answers are 0. By rounding, a determinant is 0.9999999 or "
+                   "-0.9999999, and int() cuts that down to 0. How do you get its sign?")
+def _(kind, R, b, x):
+    return _acting(kind, R, b, x, pseudoscalar=lambda d, R, b, x: int(d) * x,
+                   pseudovector=lambda d, R, b, x: int(d) * (x @ R.T))
+
+
 @act.misconception("signs on vectors", "Your vectors get the sign of the determinant. A mirror that is in R already "
                    "should not be counted twice.")
 def _(kind, R, b, x):
@@ -578,6 +593,13 @@ def _two_sides(f, kind, R, b, x):
 
 def _relative(found, expected):
     return (found - expected).abs().max() / expected.abs().max()
+
+
+@equivariance_error.misconception("divided by 1 at least", "If the output is smaller than 1, you did not divide by it. A force of "
+                                  "0.001 that is off by 0.001 is all wrong: how large should the error be then?")
+def _(f, kind, R, b, x):
+    found, expected = _two_sides(f, kind, R, b, x)
+    return (found - expected).abs().max() / expected.abs().max().clamp(min=1)
 
 
 @equivariance_error.misconception("invariance measured", "You compared f(g x) with f(x): that asks for invariance. "

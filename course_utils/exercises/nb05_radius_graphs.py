@@ -187,6 +187,14 @@ def _(x, r):
     return _joined(x, lambda d: squared[:, None] - 2 * x @ x.T + squared[None] <= r * r)
 
 
+@radius_graph.misconception("lengths over the wrong axis", "Your lengths are taken across the nodes. x[:, None] - x has shape "
+                            "(n, n, 3), and a distance adds up the squares over x, y and z: which of the three axes is that?")
+def _(x, r):
+    d = (x[:, None] - x).norm(dim=1)
+    d.fill_diagonal_(torch.inf)
+    return torch.stack(torch.where(d <= r))
+
+
 @radius_graph.misconception("a box", "You compare each coordinate with r. That gives a box around u, whose corners "
                             "are farther than r; and the box does not turn with the points.")
 def _(x, r):
@@ -331,8 +339,19 @@ def _(edge_index, num_nodes):
     return _spread(_undirected(edge_index), num_nodes, 1)
 
 
+def _falls_short(case, value):
+    """Whether only what lies far apart is told apart: small graphs are right, and no two parts share a label."""
+    expected = neighbors.components(*case.args)
+    if len(expected) <= 4:
+        return SamePartitions().difference(value, expected) is None
+    together = value[:, None] == value
+    joined = expected[:, None] == expected
+    is_long = "path through" in case.label and len(expected) >= 30
+    return not (together & ~joined).any() and not (is_long and torch.equal(together, joined))
+
+
 @components.misconception("a fixed number of rounds", "Right where parts are small. On a long path the news has not "
-                          "come through: how do you know that you may stop?")
+                          "come through: how do you know that you may stop?", _falls_short)
 def _(edge_index, num_nodes):
     return _spread(_undirected(edge_index), num_nodes, 5)
 
@@ -372,6 +391,16 @@ components.misconception("one label for all isolated nodes", "All isolated nodes
                          "with no edge at all are not in one part: how many parts has a graph of four "
                          "nodes without edges?",
                          _same_parts_as(_isolated_together))(_isolated_together)
+
+
+def _unlisted_together(edge_index, num_nodes):
+    label = neighbors.components(edge_index, num_nodes) + 1
+    return torch.where(torch.isin(torch.arange(num_nodes), edge_index), label, 0)
+
+
+components.misconception("one label for all that no edge names", "All nodes that no edge names share a label. Two nodes with no edge at "
+                         "all are not in one part: how many parts has a graph of four nodes without edges?",
+                         _same_parts_as(_unlisted_together))(_unlisted_together)
 
 
 @components.misconception("isolated nodes left out", "Isolated nodes have no label. Each is a part of its own; the "
@@ -593,6 +622,13 @@ def _(x, k):
                          "at distance 0 as well?")
 def _(x, k):
     return _to_centre(_ranked(_d2(x, 0))[:, 1:k + 1])
+
+
+@knn_graph.misconception("sources and targets out of step", "Your sources come k at a time for each node, and your targets one node "
+                         "after the other, again and again. Which target belongs to the second of your sources? repeat and "
+                         "repeat_interleave put copies in a different order.")
+def _(x, k):
+    return torch.stack([_ranked(_d2(x, -1))[:, :k].flatten(), torch.arange(len(x)).repeat(k)])
 
 
 @knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be "

@@ -148,6 +148,8 @@ def _evenly(case, value):
     M = _fit(case, value).M
     if len(M) < MANY:
         return None
+    if _alike(M, M[:1].expand_as(M)):
+        raise ValueError("a single rotation says nothing of how they are distributed")
     if fault := far_from_uniform(M):
         return f"of the rotations, {fault}"
     fault = far_from_uniform(M[::2].mT @ M[1::2])  # uniform, too, where two are independent
@@ -317,6 +319,21 @@ def _(x, y, kind, generator, batch):
 def _(x, y, kind, generator, batch):
     return _turning(x, y, kind, generator, batch,
                     label=lambda kind, R, b, y: symmetry.act("position" if kind == "vector" else kind, R, b, y))
+
+
+def _shifted_by_the_centroid(case, value):
+    """Whether labels that are positions are R y + c."""
+    y, kind = case.args[1:3]
+    fit = _fit(case, value)
+    return kind != "position" or bool(_alike(value[1], symmetry.act("position", fit.M, fit.new, y.double())))
+
+
+@augment.misconception("positions shifted by the centroid", "Your labels that are positions are R y + c. The points were seen from their "
+                       "centroid when they were turned, and the label was not: where does R (y - c) + c put it?",
+                       _shifted_by_the_centroid)
+def _(x, y, kind, generator, batch):
+    return _turning(x, y, kind, generator, batch,
+                    label=lambda kind, R, b, y: symmetry.act(kind, R, frames.centroid(x, batch), y))
 
 
 @augment.misconception("positions turn as vectors", "Your labels that are positions turn about the origin, and their "
@@ -633,6 +650,12 @@ def _(x):
                           "does eigh return eigenvectors, and in which order?")
 def _(x):
     return _four(_raw_axes(x).flip(1)).mT
+
+
+@pca_frames.misconception("rows reversed", "Your axes have x and z exchanged: you reversed the rows of the eigenvectors. An "
+                          "eigenvector is a column. Along which axis do you reverse, to have the longest first?")
+def _(x):
+    return _four(_raw_axes(x).flip(1).flip(0))
 
 
 @pca_frames.misconception("not centred", "Your axes depend on where the cloud stands: shifted, it gets others. A "

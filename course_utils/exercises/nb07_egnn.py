@@ -405,6 +405,19 @@ def _(h, x, psi_c, batch):
     return egnn.egnn_coordinates(h, x, psi_c)
 
 
+def _only_the_last_stays(case, value):
+    x, batch = case.args[1], case.args[3]
+    last = batch == batch.max()
+    return torch.equal(value[last], x[last]) and (bool(last.all()) or not torch.equal(value, x))
+
+
+@egnn_coordinates.misconception("the last cloud left alone", "The particles of the last cloud have not moved. Clouds are numbered from "
+                                "0: if `batch` ends with 2, how many are there, and where does your loop end?",
+                                _only_the_last_stays)
+def _(h, x, psi_c, batch):
+    return torch.where((batch == batch.max())[:, None], x, egnn.egnn_coordinates(h, x, psi_c, batch))
+
+
 @egnn_coordinates.misconception("divided by n - 1", "Your sums are divided by the number of other particles. That "
                                 "constant stands in the paper and not on the slide: it is the next exercise.")
 def _(h, x, psi_c, batch):

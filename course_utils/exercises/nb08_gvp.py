@@ -75,6 +75,13 @@ def _(features):
     return features[:, [0, 1, 3, 2, 4, 6, 5]]
 
 
+@yzx_to_xyz.misconception("a new tensor made of numbers", "Without nodes your answer has no columns. torch.tensor makes a new tensor of "
+                          "numbers: an empty list has no columns, and no gradient finds its way back. Which columns of "
+                          "`features` do you want, and in which order?")
+def _(features):
+    return torch.tensor([[m, vx, vy, vz, ax, ay, az] for m, vy, vz, vx, ay, az, ax in features.tolist()])
+
+
 @yzx_to_xyz.misconception("the mass at the end", "Your vectors are in order, and the mass stands behind them. Scalars stay "
                           "where they were: a row is 0e + 1o + 1o.")
 def _(features):
@@ -996,6 +1003,15 @@ def _(s, V, edge_index, edge_s, edge_V, g):
     count = torch.bincount(u, minlength=len(s)).clamp(min=1)
     return (m_s.new_zeros(len(s), *m_s.shape[1:]).index_add(0, u, m_s) / count[:, None],
             m_V.new_zeros(len(s), *m_V.shape[1:]).index_add(0, u, m_V) / count[:, None, None])
+
+
+@gvp_message.misconception("no edges, no g", "Without edges your messages are as wide as the nodes' features. How wide a message is, only g "
+                           "knows: what does it make of tensors without rows?")
+def _(s, V, edge_index, edge_s, edge_V, g):
+    if not edge_index.numel():
+        return torch.zeros(0, s.shape[1]), torch.zeros(0, V.shape[1], 3)
+    v = edge_index[0]
+    return g(*_cat(s[v], edge_s, V[v], edge_V))
 
 
 @gvp_message.misconception("what goes into g", "You returned what g is to be given. The message is what g makes of it.")

@@ -66,14 +66,22 @@ def _layer(columns: Tensor, numbers: int) -> Tensor:
     return torch.tanh(columns @ W.T.to(columns.dtype) + 0.2)
 
 
+def _pairs(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
+    """The columns that psi reads. ValueError if they do not have a row for each edge."""
+    if d2.ndim != 2 or len(d2) != len(f_u):
+        raise ValueError(f"psi got squared distances of shape {tuple(d2.shape)}; expected ({len(f_u)}, 1), a column with a row for "
+                         "each pair f_u, f_v. sum(dim=1, keepdim=True) makes one.")
+    return torch.cat([f_u, f_v, d2 / 4], dim=1)
+
+
 def psi_f(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
     """Messages from f_u, f_v (num_edges, d) and squared distances (num_edges, 1): (num_edges, 5)."""
-    return _layer(torch.cat([f_u, f_v, d2 / 4], dim=1), 5)
+    return _layer(_pairs(f_u, f_v, d2), 5)
 
 
 def psi_c(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
     """The factor of x_u - x_v, from what `psi_f` takes: (num_edges, 1)."""
-    return _layer(torch.cat([f_u, f_v, d2 / 4], dim=1), 1)
+    return _layer(_pairs(f_u, f_v, d2), 1)
 
 
 def coulomb(f_u: Tensor, f_v: Tensor, d2: Tensor) -> Tensor:
