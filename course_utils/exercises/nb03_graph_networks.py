@@ -238,6 +238,8 @@ def _near(generator):
     # 2 is reached from 0 by way of 1 too, one step later: whoever marks it as done on the long way misses 4.
     short_and_long = torch.tensor([[1, 2, 2, 1, 3, 4], [0, 0, 1, 2, 1, 2]])
     yield Case("a directed graph of 5 nodes with a short and a long way, k = 2", short_and_long, 5, 0, 2)
+    crowd = torch.cat([graphs.to_edge_index(1 - torch.eye(5)), torch.tensor([[0, 6], [5, 5]])], 1)
+    yield Case("a directed graph of 7 nodes, five of them joined to each other, k = 100", crowd, 7, 5, 100)
     yield Case("a directed graph of 9 nodes, k = 1", directed_edges(9, 14, generator), 9, 5, 1)
     yield Case("a directed graph of 11 nodes, k = 2", directed_edges(11, 16, generator), 11, 6, 2)
     yield Case("an undirected graph of 10 nodes, k = 3", links(10, 10, generator), 10, 2, 3)
@@ -262,9 +264,6 @@ receptive_field = Exercise(message_passing.receptive_field, NOTEBOOK, 2, _near, 
 
 @receptive_field.further
 def _(generator):
-    clique = graphs.to_edge_index(1 - torch.eye(5))
-    yield Case("a directed graph of 7 nodes with many ways round, k = 100", torch.cat([clique, torch.tensor([[0, 6], [5, 5]])], 1),
-               7, 5, 100)
     order = torch.randperm(80, generator=generator)
     yield Case("the end of a path through 80 nodes, k = 70", path_through(order), 80, int(order[-1]), 70)
     yield Case("a node of that path, k = 13", path_through(order), 80, int(order[40]), 13)
@@ -311,6 +310,19 @@ def _(edge_index, num_nodes, node, k):
                                "what the node knows already, so what came earlier is kept.")
 def _(edge_index, num_nodes, node, k):
     return _reached(edge_index, num_nodes, _only(node, num_nodes), k, keep=False)
+
+
+def _only_wrong_for_large_k(case, value):
+    is_right = torch.equal(value, message_passing.receptive_field(*case.args))
+    return is_right if case.args[3] < 10 else not is_right or case.args[3] < 100
+
+
+@receptive_field.misconception("walks counted until they overflow", "Right for small k. The powers of A + I count walks, and soon there are "
+                               "more than float32 can hold. You need to know only whether there is one: what may each entry "
+                               "become after a step?", _only_wrong_for_large_k)
+def _(edge_index, num_nodes, node, k):
+    A = graphs.to_adjacency(edge_index, num_nodes) + torch.eye(num_nodes)
+    return torch.linalg.matrix_power(A, k)[:, node] > 0
 
 
 @receptive_field.misconception("neighbours only", "Your answer stops at the node's own inbox. In the second round its "

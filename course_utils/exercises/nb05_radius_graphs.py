@@ -624,11 +624,19 @@ def _(x, k):
     return _to_centre(_ranked(_d2(x, 0))[:, 1:k + 1])
 
 
+def _out_of_step(case, value):
+    """Whether the sources come node by node, and the targets round after round."""
+    x, k = case.args
+    nodes = torch.arange(len(x))
+    in_step = torch.stack([value[0], nodes.repeat_interleave(k)])
+    return torch.equal(value[1], nodes.repeat(k)) and _are_nearest(case, in_step)
+
+
 @knn_graph.misconception("sources and targets out of step", "Your sources come k at a time for each node, and your targets one node "
                          "after the other, again and again. Which target belongs to the second of your sources? repeat and "
-                         "repeat_interleave put copies in a different order.")
+                         "repeat_interleave put copies in a different order.", _out_of_step)
 def _(x, k):
-    return torch.stack([_ranked(_d2(x, -1))[:, :k].flatten(), torch.arange(len(x)).repeat(k)])
+    return torch.stack([_ranked(_d2(x))[:, :k].flatten(), torch.arange(len(x)).repeat(k)])
 
 
 @knn_graph.misconception("the centre sends", "Your edges run from the centre to its neighbours. Each node is to be "
