@@ -1,8 +1,8 @@
 """The mean of GVP messages, each linear map where it costs least; `gvp.gvp_message` and a mean say the same plainly.
 
 What enters the first GVP is the concatenation of a node's part and an edge's, and W [a; b] = W_a a + W_b b: the node's
-product is made once a node, then gathered. The last GVP has neither sigma nor sigma_plus, so what follows its lengths is
-linear, and mean(W a) = W mean(a): the mean comes first, and these maps act once a node instead of once an edge.
+product is made once per node, then gathered. The last GVP has neither sigma nor sigma_plus, so what follows its lengths is
+linear, and mean(W a) = W mean(a): the mean comes first, and these maps act once per node instead of once per edge.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .neighbors import lengths
 
 
 def times(W: Tensor, V: Tensor) -> Tensor:
-    """W V, for every node at once: one large product, where W @ V would be a small one a node and slow backwards."""
+    """W V, for every node at once: one large product, where W @ V would be a small one per node and slow backwards."""
     return (V.mT @ W.T).mT
 
 

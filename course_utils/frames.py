@@ -3,7 +3,7 @@
     here                    what it is
     c                       the centroid of a cloud
     F                       a frame: three orthonormal axes, the columns of a matrix (3, 3)
-    (x - c) @ F             the cloud seen from the frame; the same for every turned copy, if F turns along
+    (x - c) @ F             the cloud seen from the frame; the same for every turned copy, if F rotates with it
     act(kind, F, c, y)      an answer y given in the frame, turned back
 
 Where ``batch`` (num_nodes,) is given, x holds several clouds, and each has a centroid and a frame of its own: c is then
@@ -114,7 +114,7 @@ def augment(x: Tensor, y: Tensor, kind: str, generator: torch.Generator | None =
             reflections: bool = False) -> tuple[Tensor, Tensor]:
     """A randomly turned copy of each cloud and its label: x (num_nodes, 3), y -> the same shapes.
 
-    y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor turns along. There is one y for
+    y is of the ``kind`` (see `symmetry.act`): a class stays, a vector or tensor rotates with its cloud. There is one y for
     all, or with batch one for each graph or each node: "graph vector" or "node vector" says which, and a kind alone
     goes by the number of rows. Each cloud turns about its centroid by a rotation of its own, uniform on SO(3); with
     ``reflections`` half of them are mirrored as well. Source: the slide "Augmentation".

@@ -1,7 +1,7 @@
 """Message passing that is trained: the slides "Graph message passing networks" and "Message passing again".
 
     the slide's letter    here
-    A-hat, W, b           Kipf's normalised adjacency matrix with self loops (`gcn_norm`), weights, a bias added once a node
+    A-hat, W, b           Kipf's normalised adjacency matrix with self loops (`gcn_norm`), weights, a bias added once per node
     psi, phi, (+)         the message, the update, the aggregation of the general form
     x_u, h_u              row u of h, before and after a layer
 
@@ -104,7 +104,7 @@ class PairMLP(nn.Module):
     """psi(h_u, h_v, e_uv): a perceptron with one hidden layer on [h_u; h_v; e_uv], for each edge v -> u: (num_edges, d_out).
 
     The first matrix is applied in parts, W [h_u; h_v; e] = W_u h_u + W_v h_v + W_e e, and the first two products are made
-    once a node instead of once an edge. ``last`` is applied to the result.
+    once per node instead of once per edge. ``last`` is applied to the result.
     """
 
     def __init__(self, d: int, d_edge: int, hidden: int, d_out: int, last: Callable[[Tensor], Tensor] | None = None):

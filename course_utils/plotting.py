@@ -475,7 +475,7 @@ def decimals(value: float) -> str:
 def in_space(x: Tensor, edge_index: Tensor, alt: str, *, groups: Sequence[int] | None = None,
              labels: Sequence[str] = (), ball: tuple[int, float] | None = None, title: str = "",
              frame: tuple[float, float, float, float] | None = None, width: int = 300) -> Picture:
-    """Points x (n, 2) or (n, 3), seen along z, and the edges between them; a node nobody is linked to is a square.
+    """Points x (n, 2) or (n, 3), seen along z, and the edges between them; a node without links is a square.
 
     An edge whose reverse is missing has an arrow head and is dashed. ``ball`` is a node and a radius around it,
     ``frame`` what is to be seen: left, right, bottom, top. Written by hand: a slider redraws it at every step.
@@ -573,7 +573,7 @@ def decades(x: Sequence[float], series: Mapping[str, Sequence[float]], alt: str,
 
 def framed(x: Tensor, alt: str, *, arrows: Sequence[Tensor] = (), before: Sequence[Tensor] = (), names: Sequence[str] = (),
            gone: Tensor | None = None, title: str = "", reach: float | None = None, width: int = 230) -> Picture:
-    """Points x (n, 3), seen along z, with arrows (3,) from the origin: the axes of a frame, or a label that turns along.
+    """Points x (n, 3), seen along z, with arrows (3,) from the origin: the axes of a frame, or a label that rotates with them.
 
     ``before`` are arrows from before something happened, grey and dashed, ``names`` are written at the tips of ``arrows``, and
     ``gone`` (3,) is where a point is missing. Thin lines lead from the origin to the points; nearer points are larger.

@@ -6,7 +6,7 @@ upright, as if all crystals had been measured in one orientation, and is tested 
 
     method             what it does about rotations
     "coordinates"      nothing: a message passing network that reads positions and displacements
-    "augmentation"     the same network sees every batch turned at random, vectors and tensors turned along
+    "augmentation"     the same network sees every batch turned at random, its vectors and tensors with it
     "canonicalization" the same network sees every neighbourhood in its own frame, and its answer is turned back
     "frame averaging"  the mean of the same network over the four PCA frames
     "distances"        the same network reads distances in place of coordinates: invariant, whatever is asked
@@ -225,7 +225,7 @@ def test_error(model: nn.Module, data: Neighbourhoods, target: str) -> float:
 
 
 def turned_copies(data: Neighbourhoods, copies: int, generator: torch.Generator | None = None) -> Neighbourhoods:
-    """So many turned copies of each neighbourhood, with their answers turned along; for 0 copies the data as they are."""
+    """So many turned copies of each neighbourhood, with their answers rotated alike; for 0 copies the data as they are."""
     return data[torch.arange(len(data)).repeat(copies)].turned(generator=generator) if copies else data
 
 

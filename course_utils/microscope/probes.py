@@ -171,7 +171,7 @@ def spoil(test: str, what: Quantity | str, value: Tensor, random: torch.Generato
 def draw_case(name: str, inputs: list[Quantity | str], random: torch.Generator,
               nodes: int | None = None) -> Case:
     """One of `NODES`: the last node has no edge, the one before receives none; with a batch, three graphs,
-    one a node.
+    one per node.
     """
     n = nodes or NODES[name]
     batch = torch.zeros(n, dtype=torch.int64)

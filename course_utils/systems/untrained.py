@@ -2,7 +2,7 @@
 psi_f, psi_c and phi of an EGNN (`egnn`), with Coulomb's law beside psi_c; and the `message` of a GVP. Any floating
 dtype.
 
-Nothing about the first is symmetric but that the points may be renumbered: whatever turns along, behind one of the
+Nothing about the first is symmetric but that the points may be renumbered: whatever rotates with its input, behind one of the
 constructions of `frames`, does so because of the construction. Smooth, so that every jump is the construction's as well.
 """
 
