@@ -52,7 +52,7 @@ def _code(text: str) -> str:
 
 def _row(finding: Finding) -> str:
     if finding.kind == "trace":
-        return (f'<pre style="white-space:pre-wrap;margin:.3em 0 .3em 1.6em;padding:.4em .6em;border:1px solid #8a8a8a;'
+        return (f'<pre style="white-space:pre-wrap;overflow-x:auto;margin:.3em 0 .3em 1.6em;padding:.4em .6em;border:1px solid #8a8a8a;'
                 f'background:transparent;color:inherit;font-size:.85em">{escape(finding.text)}</pre>')
     weight = "font-weight:500;" if finding.kind == "hint" else ""
     return (f'<div style="display:flex;gap:.5em;margin-top:.25em;{weight}"><span aria-hidden="true">'

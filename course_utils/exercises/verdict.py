@@ -64,7 +64,7 @@ class _Answers:
         if outcome.late:
             return "no answer came in time."
         if outcome.error:
-            return f"your {self.exercise.asks_for} stopped with {outcome.error}"
+            return f"your {self.exercise.asks_for} stopped with {_in_a_line(outcome.error)}"
         if outcome.value is None:
             return f"your {self.exercise.asks_for} returned None. Is there a return, there and in the functions that it calls?"
         if outcome.changed:
@@ -123,6 +123,12 @@ class _Answers:
             return self.exercise.same.difference(mine.value, theirs.value) is None
         except Exception:  # noqa: BLE001  answers of different form are not the same
             return False
+
+
+def _in_a_line(error: str, most: int = 160) -> str:
+    """The beginning of an error; the traceback below has all of it."""
+    first, *others = error.splitlines() or [""]
+    return first[:most] + " ..." if others or len(first) > most else first
 
 
 class _WhenAsked(Sequence):
