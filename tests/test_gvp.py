@@ -197,6 +197,7 @@ def test_two_derivatives_at_zero_vectors_too():
         assert slope.isfinite().all() and curvature.isfinite().all()
 
 
+@pytest.mark.slow
 def test_two_derivatives_of_a_layer_and_of_an_energy():
     layer = gvp.GVPLayer((2, 2), (3, 1)).double().eval()
     s, V, edge_V = (torch.randn(*shape, dtype=double, requires_grad=True) for shape in ((5, 2), (5, 2, 3), (5, 1, 3)))

@@ -35,6 +35,7 @@ from course_utils.grading import children, judge, names, pages, report, run, sco
 from course_utils.grading import marks as marks_by_hand
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_scores_and_pages(small_class, capsys):
     out = small_class / "out"
     marks = small_class / "marks.csv"

@@ -22,9 +22,7 @@ from course_utils.exercises.run import Counter, call_once
 from course_utils.exercises.verdict import UNTESTED, Ours, _Answers, _fits, judge
 
 EXERCISES = exercises.all_exercises()
-SLOW = {name for name, exercise in EXERCISES.items() if len(exercise.misconceptions) > 12}  # two seconds or more
-EACH = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
-                                        for name in EXERCISES])
+pytestmark = pytest.mark.slow  # each exercise takes some seconds
 SEED, FRESH = 0, 1
 MUTANTS = 30
 
@@ -281,7 +279,7 @@ KNOWN = {
 }
 
 
-@EACH
+@pytest.mark.parametrize("name", EXERCISES)
 def test_a_sentence_says_only_what_is_true_of_every_answer_that_triggers_it(name):
     allowed = {(sentence, f"said of {other}") for exercise, sentence, other in ALSO_TRUE if exercise == name}
     known = set(KNOWN.get(name, ()))

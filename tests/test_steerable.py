@@ -27,6 +27,7 @@ class Everything(torch.nn.Module):
         return scalars, vector, self.tensor_of_degree_2(tensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [1, 2])
 def test_scalars_vectors_and_tensors_are_of_their_kind(steerable, rounds):
     report = check_equivariance(Everything(steerable, rounds), ["node scalar 3", "node position", "edge_index"],

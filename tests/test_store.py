@@ -32,6 +32,7 @@ def test_what_was_not_graded_is_tried_again(tmp_path):
         assert scores.done("a", "f", b"x", lambda notebook: "1") is done
 
 
+@pytest.mark.slow
 def test_a_changed_notebook_is_run_again_and_an_unchanged_one_is_not(small_class, tmp_path, capsys, at_hand):
     shutil.copytree(small_class / "in", tmp_path / "in")
     command = ["grade", str(tmp_path / "in"), "--scores", str(tmp_path / "s.sqlite")]
@@ -103,6 +104,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 @posix
 def test_the_database_and_the_files_beside_it_are_for_their_owner_during_a_run_and_after_a_kill(tmp_path):
     path = tmp_path / "s.sqlite"
