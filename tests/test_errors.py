@@ -29,6 +29,7 @@ RAISED = {
     "types of number that do not mix": [
         "torch.zeros(5).index_add_(0, edges[0], edges[1])", "x @ x.double().T", "nn.Linear(3, 2)(x.double())",
         "torch.zeros(3, dtype=torch.long).add_(0.5)", "torch.zeros(5).index_add_(0, x[:3, 0], torch.ones(3))"],
+    "complex numbers": ["torch.linalg.eig(x[:3]).eigenvalues > 0"],
     "an operation for another type of number": [
         "edges.mean()", "edges.norm()", "torch.softmax(edges, 0)", "torch.bincount(edges)", "torch.bincount(x[:, 0])",
         "edges ** -1", "(x > 0) - (x > 1)", "-(x > 0)", "~x", "x & x", "x[0].masked_fill(edges[0], 0)"],

@@ -36,8 +36,9 @@ EXPLANATIONS = (
         r"The size of tensor a|The expanded size of the tensor|shape mismatch|be broadcast"
         r"|covered by ellipsis|The shape of the mask"), (
         "Two shapes that meet in this line do not fit. Compare them from the last axis backwards: two "
-        "sizes must be equal, or one of them 1. One number per row, of shape (E,), needs another axis "
-        "to meet (E, F): `w[:, None]`. A mask has one entry per row.")),
+        "sizes must be equal, or one of them 1. What does each axis stand for? A number per row, of "
+        "shape (E,), meets (E, F) as `w[:, None]`, and a row per graph meets the nodes as `c[batch]`. "
+        "If one of the two has no such axis, perhaps they should not meet.")),
     Explanation("a matrix product that does not fit", (
         r"shapes cannot be multiplied|size mismatch, got|inconsistent tensor size, expected"
         r"|1D tensors expected|Expected size for first two dimensions of batch2|einsum\(\): subscript "
@@ -62,7 +63,7 @@ EXPLANATIONS = (
         "join or to split?")),
     Explanation("an index out of range", r"index -?\d+ is out of bounds|index out of range", (
         "An index points past the end: n entries have the numbers 0 to n - 1. Does this axis count what "
-        "you think: nodes, edges or features?")),
+        "you think: nodes, edges, graphs or features?")),
     Explanation("an index that is not a whole number", (
         r"used as indices must be|only integers, slices|only integer tensors|indices must be integers"), (
         "A whole number is needed here; as an index, a tensor of them or a mask of booleans does, too. "
@@ -74,6 +75,9 @@ EXPLANATIONS = (
         "Two types of number meet in an operation that does not convert them. `torch.zeros(n)` holds "
         "float32, indices and counts are int64, and an input may be float64. Which type has each tensor "
         "of this line? `x.new_zeros(...)`, `torch.zeros_like(x)` and `.to(x.dtype)` take the type of x.")),
+    Explanation("complex numbers", r"not implemented for 'Complex", (
+        "This tensor holds complex numbers, and they have no order. `torch.linalg.eig` returns complex "
+        "numbers even for a real matrix; for a symmetric one, `eigh` returns real ones.")),
     Explanation("an operation for another type of number", (
         r"could not infer output dtype|Expected a floating point or complex|not implemented for '"
         r"|with two bool tensors|on a bool tensor|only supports boolean masks"

@@ -673,9 +673,19 @@ def _(h, edge_index, scores, W):
     return _weighted(h, edge_index, weights / total[edge_index[1]], W)
 
 
-@attention_round.misconception("one maximum for the whole graph", "What you subtract keeps exp(150) small. But in an inbox whose "
-                               "scores are all near -150, every exp is still 0, and 0 / 0 is NaN. Which number does "
-                               "each inbox need?")
+_ONE_MAXIMUM = ("What you subtract keeps exp(150) small. But in an inbox whose scores are all near -150, every exp is still 0, "
+                "and so is their sum. Which number does each inbox need?")
+
+
+@attention_round.misconception("one maximum, and a floor under the sum", _ONE_MAXIMUM)
+def _(h, edge_index, scores, W):
+    largest = scores.max() if len(scores) else 0.0
+    weights = torch.exp(scores - largest)
+    total = message_passing.aggregate(weights, edge_index[1], len(h)).clamp(min=1e-12)
+    return _weighted(h, edge_index, weights / total[edge_index[1]], W)
+
+
+@attention_round.misconception("one maximum for the whole graph", _ONE_MAXIMUM)
 def _(h, edge_index, scores, W):
     largest = scores.max() if len(scores) else 0.0
     weights = torch.exp(scores - largest)

@@ -484,7 +484,7 @@ def _(kind, R, b, x):
 
 
 @act.misconception("a tensor's rows turned", "You turned the rows of each tensor, x R^T. A tensor such as p q^T has "
-                   "two vectors in it; R p and R q make which matrix?")
+                   "two vectors in it; R p and R q make which matrix? If your line for tensors says so: is it reached?")
 def _(kind, R, b, x):
     return _acting(kind, R, b, x, tensor=lambda d, R, b, x: x @ R.T)
 

@@ -219,7 +219,8 @@ def judge(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome]
     every = [i for i, fault in enumerate(faults) if fault]
     # A derived case has its line below, as a property, unless there was no answer to compare.
     wrong = [i for i in every if i < answers.num_drawn] or [i for i in every if answers.value(i) is None]
-    right = [i for i, fault in enumerate(faults[:answers.num_drawn]) if not fault]
+    of_one_answer = [row for p, row in zip(exercise.properties, table) if p.derive is None]
+    right = [i for i, fault in enumerate(faults[:answers.num_drawn]) if not fault and not any(row[i] for row in of_one_answer)]
     if wrong:
         findings.append(Finding("wrong", f"on {cases[wrong[0]].label}: {faults[wrong[0]]}"))
         first = outcomes[wrong[0]]
