@@ -1,12 +1,12 @@
 """A class of 700 graded, beside nbgrader on ten perfect submissions, in one run.
 
-    python benchmarks/grading.py [--notebook 01_graph_tasks ...] [--submissions 700] [--nbgrader 10] [--seconds 10]
+    python benchmarks/grading.py [--notebook NAME ...] [--submissions 700] [--nbgrader 10] [--seconds 10]
 
-The submissions of a notebook are perfect, blank, half done, or answer an exercise with a declared misconception or another
-right answer; those of notebook 1 are messy, too. Each is a file of its own content, and one in twenty means harm. ``--seconds``
-is the grader's, and shorter than its own, since what a harmful notebook uses up is waited for twice. Printed are
-the seconds in all, with the pages of feedback, those that a submission took (median, fastest, slowest), and the memory of the
-grader and all that it started. Needs the extra `test`.
+The submissions of a notebook are perfect, blank, half done, or answer an exercise with a declared misconception
+or another right answer; those of notebook 1 are messy, too. Each is a file of its own content, and one in twenty
+means harm. ``--seconds`` is the grader's, and shorter than its own, since what a harmful notebook uses up is
+waited for twice. Printed are the seconds in all, with the pages of feedback, those that a submission took
+(median, fastest, slowest), and the memory of the grader and all that it started. Needs the extra `test`.
 """
 
 import argparse
@@ -82,8 +82,9 @@ def grade(folder: Path, number: int, name: str, seconds: int) -> float:
     folder.mkdir()
     write_class(folder / "in", number, name)
     start = time.perf_counter()
-    command = [*COURSE, "grade", folder / "in", "--scores", folder / "scores.sqlite", "--out", folder / "report"]
-    process = subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True)
+    options = ["--scores", folder / "scores.sqlite", "--out", folder / "report", "--seconds", str(seconds)]
+    command = [*COURSE, "grade", folder / "in", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     memory = watched(process)
     total = time.perf_counter() - start
     print(process.stdout.read().splitlines()[-1])
